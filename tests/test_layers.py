@@ -36,6 +36,8 @@ FLOORS: dict[str, frozenset[str]] = {
     "workers": frozenset({"workers"}),
     "tools": frozenset({"engines", "refs", "tracing"}),
     "programs": frozenset({"programs", "programs/_follow"}),
+    "attached processes": frozenset({"attached"}),
+    "attaching": frozenset({"attaching"}),
     "experiments": frozenset({"auditing", "scenarios"}),
     "what scenarios share": frozenset({"scenarios/support"}),
     "scenarios": frozenset({"scenarios/contention", "scenarios/lessons", "scenarios/reference_counts"}),
@@ -52,7 +54,7 @@ FLOOR_OF = {room: floor for floor, (_, rooms) in enumerate(FLOORS.items()) for r
 STAND_FOR = {"report": "model", "results": "model"}
 C_FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"base"}),
-    frozenset({"hooks", "kernels", "picture", "stream"}),
+    frozenset({"attach", "hooks", "kernels", "picture", "stream"}),
     frozenset({"books", "recording"}),
     frozenset({"locks", "trace"}),
     frozenset({"cpython"}),

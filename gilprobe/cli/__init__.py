@@ -16,7 +16,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import NoReturn
 
-_COMMANDS = ("run", "audit", "sharing", "compare", "record", "top", "report", "leaks", "list", "doctor")
+_COMMANDS = (
+    "run",
+    "audit",
+    "sharing",
+    "compare",
+    "record",
+    "attach",
+    "top",
+    "report",
+    "leaks",
+    "list",
+    "doctor",
+)
 """Each is a module of this package; of a known command no other module is loaded."""
 
 _UNUSABLE = 2

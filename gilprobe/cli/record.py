@@ -52,6 +52,19 @@ def register(commands: argparse._SubParsersAction[Any]) -> None:
     parser.add_argument(
         "-o", "--output", metavar="FILE", help="the recording's file (default: gilprobe-NAME-PID.gilprobe)"
     )
+    add_what(parser)
+    parser.add_argument("--follow", action="store_true", help="also record child processes, one file each")
+    parser.add_argument("--duration", metavar="TIME", help="stop recording after TIME; the program continues")
+    parser.add_argument(
+        "--stall", metavar="TIME", help="report at once a hold that makes another thread wait for TIME"
+    )
+    add_question(parser)
+    parser.add_argument("--quiet", action="store_true", help="show no report at the end")
+    parser.set_defaults(execute=execute)
+
+
+def add_what(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say what is recorded."""
     parser.add_argument(
         "--no-stacks",
         action="store_false",
@@ -79,14 +92,20 @@ def register(commands: argparse._SubParsersAction[Any]) -> None:
     parser.add_argument(
         "--cpu-time", action="store_true", help="also record the CPU time of each hold: two more system calls"
     )
-    parser.add_argument("--follow", action="store_true", help="also record child processes, one file each")
-    parser.add_argument("--duration", metavar="TIME", help="stop recording after TIME; the program continues")
-    parser.add_argument(
-        "--stall", metavar="TIME", help="report at once a hold that makes another thread wait for TIME"
+
+
+def what(arguments: argparse.Namespace, stall_s: float | None = None) -> RecordOptions:
+    """Return what is to be recorded, by the options of :func:`add_what`."""
+    from gilprobe.programs.program_recording import RecordOptions
+
+    return RecordOptions(
+        stacks=arguments.stacks,
+        timeline=arguments.timeline,
+        cpu_time=arguments.cpu_time,
+        looks=arguments.looks,
+        locks=arguments.locks,
+        stall_s=stall_s,
     )
-    add_question(parser)
-    parser.add_argument("--quiet", action="store_true", help="show no report at the end")
-    parser.set_defaults(execute=execute)
 
 
 def split(argv: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -119,19 +138,11 @@ def execute(arguments: argparse.Namespace, output: Output) -> int | Callable[[],
     """Check everything and begin to record; return the function that runs the program."""
     from gilprobe.measuring import host
     from gilprobe.programs.program import prepare
-    from gilprobe.programs.program_recording import RecordOptions
 
     program = parse_program(arguments.program)
     duration_s = _seconds(arguments.duration, "--duration")
     stall_s = _stall_limit(arguments.stall)
-    options = RecordOptions(
-        stacks=arguments.stacks,
-        timeline=arguments.timeline,
-        cpu_time=arguments.cpu_time,
-        looks=arguments.looks,
-        locks=arguments.locks,
-        stall_s=stall_s,
-    )
+    options = what(arguments, stall_s)
     able = host.capabilities()
     if able.tracer != "exact" and (able.gil_enabled or able.locks != "exact"):
         raise UnsupportedError(f"the GIL can't be traced: {able.tracer_reason}")

@@ -95,6 +95,8 @@ class ProgramRecording:
         What is recorded.
     told : bool
         Whether a report is shown at the end; the modules for it are then loaded now.
+    later : bool
+        Without a report: create the file, which must not exist, only when there is something to write.
 
     Raises
     ------
@@ -104,10 +106,19 @@ class ProgramRecording:
         If neither the GIL nor locks can be traced here.
     """
 
-    def __init__(self, path: str | os.PathLike[str], options: RecordOptions, *, told: bool = True) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        options: RecordOptions,
+        *,
+        told: bool = True,
+        later: bool = True,
+    ) -> None:
         tracer.watch_calls()
         wanted = {name: getattr(options, name) for name in _TRACE}
-        self._trace = trace(path=path, **wanted) if told else Trace(path=path, _later=True, **wanted)
+        self._trace = (
+            trace(path=path, **wanted) if told else Trace(path=path, _later=later, _told=False, **wanted)
+        )
         self._trace.start()
         self._watch: StallWatch | None = None
         try:

@@ -46,6 +46,7 @@ class Trace:
         locks: bool | None = None,
         path: str | os.PathLike[str] | None = None,
         _later: bool = False,
+        _told: bool = True,
     ) -> None:
         options = {
             "sites": sites or stacks,
@@ -66,7 +67,7 @@ class Trace:
         self._path = path
         self._later = _later  # for a process that may end at once: see RecordingWriter
         # Loaded now, so that neither start nor stop has to. Not needed if only the file is wanted.
-        self._assemble = None if _later else _loaded()
+        self._assemble = _loaded() if _told else None
         self._temporary = timeline and path is None
         if self._temporary:
             from gilprobe.tracing import temporary_folder  # noqa: F401

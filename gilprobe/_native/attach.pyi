@@ -1,0 +1,11 @@
+FUNCTIONS: tuple[bytes, ...]
+
+def inject(
+    process: int,
+    dlopen: int,
+    code: tuple[int, int],
+    agent: bytes,
+    functions: tuple[int, ...],
+    path: bytes,
+    patience_ns: int,
+) -> tuple[str, int, int, bool, int, int]: ...

@@ -1,0 +1,70 @@
+# cython: language_level=3, freethreading_compatible=True, binding=True, autotestdict=False
+"""The binding of what loads the agent into another process, for :mod:`gilprobe.attaching`."""
+
+from libc.errno cimport errno
+from libc.string cimport memcpy
+
+from .c_attach cimport *
+from .status cimport check_status
+
+FUNCTIONS = (
+    b"Py_IsInitialized", b"PyGILState_Ensure", b"PyGILState_Release", b"PyDict_New", b"PyRun_String", b"PyErr_Clear",
+    b"Py_DecRef",
+)
+"""What the agent needs of the interpreter, in the order of the addresses that :func:`inject` takes."""
+
+cdef dict OUTCOMES = {
+    <int>GP_INJECT_DONE: "done",
+    <int>GP_INJECT_NO_THREAD: "no thread",
+    <int>GP_INJECT_REFUSED: "refused",
+    <int>GP_INJECT_ENDED: "ended",
+    <int>GP_INJECT_BLOCKED: "blocked",
+    <int>GP_INJECT_NOT_LOADED: "not loaded",
+    <int>GP_INJECT_NOT_STARTED: "not started",
+    <int>GP_INJECT_FAULT: "fault",
+}
+
+
+def inject(int process, uint64_t dlopen, tuple code not None, bytes agent not None,
+           tuple functions not None, bytes path not None, uint64_t patience_ns):
+    """Load the agent into a process and let it run the Python code in the file `path`.
+
+    `dlopen` and `functions` are addresses, `code` is a range of them, in the process.
+
+    Returns
+    -------
+    tuple
+        The outcome in words, and errno, the thread that was used, whether it waited in a system call, nanoseconds for which
+        it stood still, and nanoseconds until it was found.
+
+    Raises
+    ------
+    NotImplementedError
+        If nobody wrote this for the platform.
+    ValueError
+        If the path is too long, or the agent is none.
+    OSError
+        If there can be no thread for it.
+    """
+    cdef gp_agent_order order
+    cdef gp_injection injection
+    cdef gp_injected injected
+    if len(path) >= GP_AGENT_PATH_MAX:
+        raise ValueError(f"path must be shorter than {GP_AGENT_PATH_MAX} bytes, got {len(path)}")
+    (order.is_initialized, order.ensure, order.release, order.new_dict, order.run_string, order.clear_error,
+     order.drop) = functions
+    memcpy(order.path, <const char *>path, len(path) + 1)
+    injection.process = process
+    injection.dlopen = dlopen
+    injection.code_begin, injection.code_end = code
+    injection.library = agent
+    injection.function = GP_AGENT_FUNCTION
+    injection.message = &order
+    injection.message_size = sizeof(order)
+    injection.patience_ns = patience_ns
+    cdef gp_status status
+    with nogil:
+        status = gp_inject(&injection, &injected)
+    check_status(status, b"an attachment", f"{agent!r} must be gilprobe's agent", errno)
+    return (OUTCOMES[<int>injected.outcome], injected.error, injected.thread, bool(injected.waited), injected.stopped_ns,
+            injected.searched_ns)

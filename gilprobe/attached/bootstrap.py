@@ -1,0 +1,83 @@
+"""Begin what was asked for in an attached process.
+
+The agent runs this file's text and a call of :func:`_start`, in a thread of its own, in names that belong to
+no module: hence imports inside of functions. Nothing may reach the process's standard error.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+def _start(order: dict[str, Any]) -> None:
+    try:
+        import _socket
+        import os
+
+        connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+        connection.connect(order["socket"])
+        peer = connection.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, 12)  # pid, uid, gid
+        if int.from_bytes(peer[4:8], "little") not in (order["user"], os.geteuid()):
+            return
+    except BaseException:  # the tool has given up
+        return
+    try:
+        _load(order["packages"], order["version"])
+        from gilprobe.attached.running import run
+
+        run(connection, order["module"], order["function"], order["arguments"])
+    except BaseException as error:
+        _tell(connection, error)
+
+
+def _load(packages: list[str], version: str) -> None:
+    """Import gilprobe, the tool's own if it fits this interpreter; ``sys.path`` stays as it is."""
+    import sys
+
+    if "gilprobe" not in sys.modules:
+        _load_from(packages)
+    import gilprobe
+
+    if gilprobe.__version__ != version:
+        raise ValueError(f"the process uses gilprobe {gilprobe.__version__}: attach with that version")
+
+
+def _load_from(packages: list[str]) -> None:
+    import _imp
+    import os
+    import sys
+    from importlib.util import find_spec, module_from_spec, spec_from_file_location
+
+    for folder in packages:
+        if any(os.path.exists(f"{folder}/_native/tracer{each}") for each in _imp.extension_suffixes()):  # noqa: PTH110
+            spec = spec_from_file_location(
+                "gilprobe", f"{folder}/__init__.py", submodule_search_locations=[folder]
+            )
+            assert spec is not None and spec.loader is not None  # that one  # noqa: S101, PT018
+            module = module_from_spec(spec)
+            sys.modules["gilprobe"] = module
+            try:
+                spec.loader.exec_module(module)
+            except BaseException:
+                del sys.modules["gilprobe"]
+                raise
+            return
+    if find_spec("gilprobe") is None:  # nor has the process one of its own
+        raise NotImplementedError(
+            "no gilprobe here fits the process's CPython "
+            f"{sys.version.split()[0]}{sys.abiflags}: name a folder that has one with --python-path"
+        )
+
+
+def _tell(connection: Any, error: BaseException) -> None:
+    try:
+        import json
+
+        kind = "unsupported" if isinstance(error, NotImplementedError) else "error"
+        text = str(error) if type(error) in (ValueError, NotImplementedError) else repr(error)
+        connection.sendall(json.dumps({"failed": text, "kind": kind}).encode() + b"\n")
+        connection.close()
+    except BaseException:  # noqa: S110  # the tool has ended
+        pass

@@ -1,0 +1,78 @@
+"""Messages between the tool and the function that it runs in another process: JSON, one a line."""
+
+from __future__ import annotations
+
+import json
+import time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from _socket import socket
+    from typing import Any
+
+_PIECE = 65536
+_LONGEST = 64 << 20  # of a message: the other side may be hostile
+
+
+class Channel:
+    """One end of a connection.
+
+    Parameters
+    ----------
+    connection : socket
+        A connected stream socket.
+    """
+
+    def __init__(self, connection: socket) -> None:
+        self._connection = connection
+        self._read = bytearray()
+
+    def send(self, message: dict[str, Any]) -> bool:
+        """Send a message; return False if nobody is there any more."""
+        try:
+            self._connection.settimeout(None)
+            self._connection.sendall(json.dumps(message).encode() + b"\n")
+        except OSError:
+            return False
+        return True
+
+    def receive(self, timeout_s: float | None = None) -> dict[str, Any] | None:
+        """Return the next message, or None if there will be none: the other side has ended.
+
+        Raises
+        ------
+        TimeoutError
+            If none has come for `timeout_s`.
+        """
+        until = None if timeout_s is None else time.monotonic() + timeout_s
+        while (end := self._read.find(b"\n")) < 0:
+            if len(self._read) > _LONGEST or not self._receive_more(until):
+                return None
+        line = bytes(self._read[:end])
+        del self._read[: end + 1]
+        try:
+            message = json.loads(line)
+        except ValueError:
+            return None
+        return message if isinstance(message, dict) else None
+
+    def _receive_more(self, until: float | None) -> bool:
+        if until is not None:
+            left = until - time.monotonic()
+            if left <= 0:
+                raise TimeoutError("no message in time")
+            self._connection.settimeout(min(left, 1e6))  # longer ones don't fit the system's call
+        else:
+            self._connection.settimeout(None)
+        try:
+            piece = self._connection.recv(_PIECE)
+        except TimeoutError:
+            return True
+        except OSError:
+            return False
+        self._read += piece
+        return bool(piece)
+
+    def close(self) -> None:
+        """Close this end."""
+        self._connection.close()

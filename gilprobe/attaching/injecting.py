@@ -1,0 +1,313 @@
+"""Run a function of gilprobe in another process."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import socket
+import tempfile
+import time
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gilprobe import __path__ as _packages
+from gilprobe import __version__
+from gilprobe._native import attach as native
+from gilprobe.attached import bootstrap
+from gilprobe.attached.channel import Channel
+from gilprobe.attaching.target import ProcessGoneError, Target, look_at, refusal
+from gilprobe.errors import GilProbeError, InvalidValueError, TimeLimitError, UnsupportedError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+AGENT = Path(__file__).with_name("agent.so")
+_SEARCH_S = 3.0  # for a thread that can be used
+
+
+@dataclass(frozen=True, slots=True)
+class Injected:
+    """A function that runs in another process.
+
+    Attributes
+    ----------
+    target : Target
+        The process.
+    channel : Channel
+        The connection to it: :func:`gilprobe.attached.running.channel` is the other end.
+    thread : int
+        Native id of the thread that was used to get in.
+    waited : bool
+        Whether that thread waited in a system call; else it ran in the interpreter.
+    stopped_s : float
+        For how long it stood still.
+    took_s : float
+        From the call to the function's begin.
+    """
+
+    target: Target
+    channel: Channel
+    thread: int
+    waited: bool
+    stopped_s: float
+    took_s: float
+
+    def result(self, timeout_s: float | None = None) -> Any:
+        """Return what the function returned, after its end.
+
+        Raises
+        ------
+        GilProbeError
+            If it failed, or the process ended.
+        TimeoutError
+            If it has not ended after `timeout_s`.
+        """
+        message = self.channel.receive(timeout_s)
+        if message is None:
+            raise ProcessGoneError(f"process {self.target.pid} has ended")
+        _check(self.target.pid, message)
+        return message.get("returned")
+
+    def close(self) -> None:
+        """Close the connection, which a function may take as the sign to end."""
+        self.channel.close()
+
+
+def inject(
+    pid: int,
+    module: str,
+    function: str,
+    arguments: Mapping[str, Any],
+    timeout_s: float,
+    *,
+    packages: Sequence[str] = (),
+) -> Injected:
+    """Run ``module.function(**arguments)`` in a new thread of another process; return when it has begun.
+
+    One thread of the process stands still for about a millisecond; the function's own waits for the GIL as
+    any other does. What the function raises is sent here; nothing is printed there.
+
+    Parameters
+    ----------
+    pid : int
+        The process: a CPython from 3.11 on, with glibc, on Linux and x86-64, in the same mount namespace.
+    module, function : str
+        What to call: of gilprobe, or of what the process can import.
+    arguments : mapping of str to anything that JSON has
+        For the function.
+    timeout_s : float
+        How long to wait for the function's begin.
+    packages : sequence of str
+        More folders of the package gilprobe, for processes that this one's doesn't fit.
+
+    Returns
+    -------
+    Injected
+        What runs there, with a connection to it.
+
+    Raises
+    ------
+    InvalidValueError
+        If the process is none that may be attached to.
+    UnsupportedError
+        If attaching to it is not supported.
+    ProcessGoneError
+        If it is not there, or ended meanwhile.
+    TimeLimitError
+        If the function has not begun after `timeout_s`.
+    GilProbeError
+        If something else fails.
+    """
+    began_s = time.monotonic()
+    if not AGENT.exists():
+        raise UnsupportedError(
+            "attaching is for Linux on x86-64, and for an installed gilprobe: not supported here"
+        )
+    folders = [str(Path(folder).absolute()) for folder in (*_packages, *packages)]
+    target = look_at(pid, native.FUNCTIONS)
+    for path in (str(AGENT), *folders):
+        check_shared(pid, path)
+        _check_owner(target, path)
+    with ExitStack() as stack:
+        process = _process(target)
+        stack.callback(os.close, process)
+        folder = stack.enter_context(_folder(target))
+        listener = stack.enter_context(_listener(target, folder))
+        order = {
+            "socket": f"{folder}/socket",
+            "user": os.geteuid(),
+            "packages": folders,
+            "version": __version__,
+            "module": module,
+            "function": function,
+            "arguments": json.loads(json.dumps(dict(arguments), allow_nan=False)),
+        }
+        code = f"{folder}/start.py"
+        _write(target, code, f"{Path(bootstrap.__file__).read_text('utf-8')}\n\n_start({order!r})\n")
+        until_s = began_s + timeout_s
+        thread, waited, stopped_ns = _load(target, code, min(timeout_s, _SEARCH_S))
+        channel = _answer(target, listener, process, until_s)
+        try:
+            _begin(target, channel, until_s)
+        except BaseException:
+            channel.close()
+            raise
+    return Injected(target, channel, thread, waited, stopped_ns / 1e9, time.monotonic() - began_s)
+
+
+def _process(target: Target) -> int:
+    """Return a descriptor that tells when the process ends."""
+    try:
+        return os.pidfd_open(target.pid)
+    except ProcessLookupError:
+        raise ProcessGoneError(f"process {target.pid} has ended") from None
+
+
+def check_shared(pid: int, path: str) -> None:
+    """Check that a process sees the same file or folder under this name.
+
+    Raises
+    ------
+    UnsupportedError
+        If it does not: it has other file systems.
+    """
+    ours = os.stat(path)  # noqa: PTH116
+    try:
+        theirs = os.stat(f"/proc/{pid}/root{path}")  # noqa: PTH116
+    except OSError:
+        theirs = None
+    if theirs is None or (ours.st_dev, ours.st_ino) != (theirs.st_dev, theirs.st_ino):
+        raise UnsupportedError(
+            f"process {pid} has no {path!r} of ours, as in a container: run gilprobe attach there"
+        )
+
+
+def _check_owner(target: Target, path: str) -> None:
+    """Check that the process is not made to run what a third user may change.
+
+    Raises
+    ------
+    InvalidValueError
+        If it would be.
+    """
+    for each in (path, os.path.dirname(path)):  # noqa: PTH120
+        status = os.stat(each)  # noqa: PTH116
+        if status.st_mode & 0o002 or status.st_uid not in (0, os.geteuid(), target.user):
+            raise InvalidValueError(
+                f"code for another process must be safe from other users, got {each!r}: "
+                f"mode {status.st_mode & 0o777:o}, user {status.st_uid}"
+            )
+
+
+@contextmanager
+def _folder(target: Target) -> Iterator[str]:
+    """Make a folder for what both processes use, mode 0700; the process's user owns it."""
+    # Root's own temporary folder may be out of the user's reach.
+    where = None if target.user == os.geteuid() else "/tmp"  # noqa: S108  # mkdtemp makes a folder of its own there
+    with tempfile.TemporaryDirectory(prefix="gilprobe-", dir=where) as folder:
+        _give(target, folder)
+        check_shared(target.pid, folder)
+        yield folder
+
+
+def _give(target: Target, path: str) -> None:
+    if target.user != os.geteuid():
+        os.chown(path, target.user, -1, follow_symlinks=False)
+
+
+@contextmanager
+def _listener(target: Target, folder: str) -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        path = f"{folder}/socket"
+        try:
+            listener.bind(path)
+        except OSError as error:  # its name may have 107 bytes
+            raise GilProbeError(f"can't make a socket in {folder!r}: {error}; set TMPDIR") from None
+        os.chmod(path, 0o600)  # noqa: PTH101
+        _give(target, path)
+        listener.listen(1)
+        yield listener
+
+
+def _write(target: Target, path: str, text: str) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+    with open(os.open(path, flags, 0o600), "w", encoding="utf-8") as file:  # noqa: PTH123
+        file.write(text)
+        if target.user != os.geteuid():
+            os.fchown(file.fileno(), target.user, -1)
+
+
+def _load(target: Target, code: str, patience_s: float) -> tuple[int, bool, int]:
+    """Load the agent; return the thread, whether it waited, and for how long it stood still."""
+    try:
+        outcome, error, thread, waited, stopped_ns, _ = native.inject(
+            target.pid,
+            target.dlopen,
+            target.code,
+            os.fsencode(AGENT),
+            target.functions,
+            os.fsencode(code),
+            int(patience_s * 1e9),
+        )
+    except NotImplementedError:
+        raise UnsupportedError("attaching is not supported here: it needs Linux on x86-64") from None
+    except ValueError as problem:
+        raise GilProbeError(f"{problem}; set TMPDIR") from None
+    if outcome != "done":
+        raise _failure(target, outcome, error)
+    return thread, waited, stopped_ns
+
+
+def _failure(target: Target, outcome: str, error: int) -> GilProbeError:
+    pid = target.pid
+    if outcome == "refused":
+        return refusal(pid, target.user, os.strerror(error))
+    if outcome == "ended":
+        return ProcessGoneError(f"process {pid} has ended")
+    reasons = {
+        "no thread": "no thread of it waits or runs Python code, where one can be used; try again",
+        "blocked": "one of its threads keeps the lock of the dynamic loader; try again",
+        "not loaded": f"it can't load {str(AGENT)!r}",
+        "not started": f"it can't make a thread: {os.strerror(error)}",
+        "fault": "a call in it failed; its thread goes on as before",
+    }
+    return GilProbeError(f"process {pid} can't be attached to: {reasons[outcome]}")
+
+
+def _answer(target: Target, listener: socket.socket, process: int, until_s: float) -> Channel:
+    """Return the connection to the process, when it has made it."""
+    while True:
+        left_s = until_s - time.monotonic()
+        ready, _, _ = select.select([listener, process], [], [], max(0.0, left_s))
+        if listener in ready:
+            connection, _ = listener.accept()
+            peer = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+            if int.from_bytes(peer[:4], "little") == target.pid:
+                return Channel(connection)
+            connection.close()
+        elif process in ready:
+            raise ProcessGoneError(f"process {target.pid} has ended")
+        elif left_s <= 0:
+            raise TimeLimitError(
+                f"process {target.pid} gave no sign of life in time: a thread of it may keep the GIL in C"
+            )
+
+
+def _begin(target: Target, channel: Channel, until_s: float) -> None:
+    """Wait until the function has begun."""
+    try:
+        message = channel.receive(max(0.001, until_s - time.monotonic()))
+    except TimeoutError:
+        raise TimeLimitError(f"process {target.pid} could not import gilprobe in time") from None
+    if message is None:
+        raise ProcessGoneError(f"process {target.pid} has ended")
+    _check(target.pid, message)
+
+
+def _check(pid: int, message: dict[str, Any]) -> None:
+    if "failed" in message:
+        kind = UnsupportedError if message.get("kind") == "unsupported" else GilProbeError
+        raise kind(f"in process {pid}: {message['failed']}")
