@@ -239,7 +239,7 @@ class ReadingStream:
         start_ns = report.elapsed_ns - WINDOW_NS
         while len(self._window) > 1 and self._window[1].elapsed_ns <= start_ns:
             self._window.popleft()
-        since = self._window[0] if start_ns > 0 and self._window else None
+        since = self._window[0] if self._window and self._window[0].elapsed_ns <= start_ns else None
         reading = read_between(self.report, report, since=since, own=self._own, final=final)
         self.report = report
         if not self._window or report.elapsed_ns - self._window[-1].elapsed_ns >= _STEP_NS:
