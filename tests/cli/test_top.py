@@ -71,13 +71,18 @@ def test_bad_arguments_are_one_line(tmp_path, arguments, rule):
     assert rule in err
 
 
+def started(arguments, folder):
+    """Start `gilprobe top`; nothing that is read beyond a line is kept from :func:`outcome`."""
+    return start(top(*arguments), folder, bufsize=0)
+
+
 def readings(out):
     return [json.loads(line) for line in out.splitlines()]
 
 
 @needs_traces
 def test_json_has_a_line_each_time_and_one_of_the_end_and_the_status_is_the_programs(tmp_path):
-    process = start(top("--json", "--interval", "100ms", "-c", WAITING, "gate"), tmp_path)
+    process = started(("--json", "--interval", "100ms", "-c", WAITING, "gate"), tmp_path)
     first = json.loads(process.stdout.readline())
     (tmp_path / "gate").touch()
     status, out, err = outcome(process)
@@ -139,7 +144,7 @@ def test_a_script_that_is_missing_is_told_as_python_does(tmp_path):
 @needs_traces
 def test_a_program_is_ended_when_the_reader_of_the_lines_leaves(tmp_path):
     mark = f"left-{os.getpid()}"
-    process = start(top("--json", "--interval", "100ms", "-c", WAITING, mark), tmp_path)
+    process = started(("--json", "--interval", "100ms", "-c", WAITING, mark), tmp_path)
     process.stdout.readline()
     process.stdout.close()
     assert process.wait(120) == 0
