@@ -10,6 +10,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+_TURN_S = 1e-4
+
 
 def _start(order: dict[str, Any]) -> None:
     try:
@@ -24,12 +26,30 @@ def _start(order: dict[str, Any]) -> None:
     except BaseException:  # the tool has given up
         return
     try:
-        _load(order["packages"], order["version"])
+        wanted = _prepare(order)
         from gilprobe.attached.running import run
 
-        run(connection, order["module"], order["function"], order["arguments"])
+        run(connection, wanted, order["arguments"])
     except BaseException as error:
         _tell(connection, error)
+
+
+def _prepare(order: dict[str, Any]) -> Any:
+    """Import what is asked for.
+
+    Meanwhile threads take shorter turns. An import lets the GIL go some hundred times, and would wait each
+    time for as long as a busy thread may keep it: together that can be seconds.
+    """
+    import sys
+
+    before_s = sys.getswitchinterval()
+    sys.setswitchinterval(_TURN_S)
+    try:
+        _load(order["packages"], order["version"])
+        return getattr(__import__(order["module"], fromlist=["__name__"]), order["function"])
+    finally:
+        if abs(sys.getswitchinterval() - _TURN_S) < _TURN_S / 2:  # else somebody else has set it
+            sys.setswitchinterval(before_s)
 
 
 def _load(packages: list[str], version: str) -> None:

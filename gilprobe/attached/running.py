@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import _thread
 
-from gilprobe import _native
 from gilprobe.attached.channel import Channel
 from gilprobe.errors import GilProbeError, UnsupportedError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from _socket import socket
+    from collections.abc import Callable
     from typing import Any
 
 _here = _thread._local()
@@ -22,12 +22,10 @@ def channel() -> Channel:
     return found
 
 
-def run(connection: socket, module: str, function: str, arguments: dict[str, Any]) -> None:
-    """Call ``module.function(**arguments)`` and tell the tool when it begins and how it ended."""
-    _native.renew("tracer")
+def run(connection: socket, wanted: Callable[..., Any], arguments: dict[str, Any]) -> None:
+    """Call ``wanted(**arguments)`` and tell the tool when it begins and how it ended."""
     _here.channel = told = Channel(connection)
     try:
-        wanted = getattr(__import__(module, fromlist=["__name__"]), function)
         told.send({"alive": True})
         told.send({"returned": wanted(**arguments)})
     except BaseException as error:  # printed by nobody, so it may be anything

@@ -75,6 +75,12 @@ class Injected:
         """Close the connection, which a function may take as the sign to end."""
         self.channel.close()
 
+    def __enter__(self) -> Injected:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.close()
+
 
 def inject(
     pid: int,
@@ -270,7 +276,7 @@ def _failure(target: Target, outcome: str, error: int) -> GilProbeError:
     reasons = {
         "no thread": "no thread of it waits or runs Python code, where one can be used; try again",
         "blocked": "one of its threads keeps the lock of the dynamic loader; try again",
-        "not loaded": f"it can't load {str(AGENT)!r}",
+        "not loaded": f"it can't load {str(AGENT)!r}, which its user must be able to read",
         "not started": f"it can't make a thread: {os.strerror(error)}",
         "fault": "a call in it failed; its thread goes on as before",
     }

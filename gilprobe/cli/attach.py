@@ -71,18 +71,11 @@ def execute(arguments: argparse.Namespace, _output: Output) -> int:
 
     with _written_to(target, look_at(pid).user) as path:
         check_shared(pid, os.path.dirname(path))  # noqa: PTH120
-        injected = inject(
-            pid,
-            "gilprobe.attached.recording",
-            "record",
-            {"path": path, "options": options, "duration_s": duration_s},
-            _BEGIN_S,
-            packages=packages,
-        )
-        try:
+        order = {"path": path, "options": options, "duration_s": duration_s}
+        with inject(
+            pid, "gilprobe.attached.recording", "record", order, _BEGIN_S, packages=packages
+        ) as injected:
             _wait(injected, tell)
-        finally:
-            injected.close()
     if not arguments.quiet:
         _show(target, question)
     return 0
