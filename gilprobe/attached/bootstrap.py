@@ -10,7 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_TURN_S = 1e-4
+_SHORT_S = 1e-4
 
 
 def _start(order: dict[str, Any]) -> None:
@@ -43,12 +43,12 @@ def _prepare(order: dict[str, Any]) -> Any:
     import sys
 
     before_s = sys.getswitchinterval()
-    sys.setswitchinterval(_TURN_S)
+    sys.setswitchinterval(_SHORT_S)
     try:
         _load(order["packages"], order["version"])
         return getattr(__import__(order["module"], fromlist=["__name__"]), order["function"])
     finally:
-        if abs(sys.getswitchinterval() - _TURN_S) < _TURN_S / 2:  # else somebody else has set it
+        if abs(sys.getswitchinterval() - _SHORT_S) < _SHORT_S / 2:  # else somebody else has set it
             sys.setswitchinterval(before_s)
 
 
@@ -58,10 +58,10 @@ def _load(packages: list[str], version: str) -> None:
 
     if "gilprobe" not in sys.modules:
         _load_from(packages)
-    import gilprobe
+    from gilprobe import __version__
 
-    if gilprobe.__version__ != version:
-        raise ValueError(f"the process uses gilprobe {gilprobe.__version__}: attach with that version")
+    if __version__ != version:
+        raise ValueError(f"the process uses gilprobe {__version__}: attach with that version")
 
 
 def _load_from(packages: list[str]) -> None:

@@ -14,7 +14,7 @@ _PIECE = 65536
 _LONGEST = 64 << 20  # of a message: the other side may be hostile
 
 
-class Channel:
+class ToolChannel:
     """One end of a connection.
 
     Parameters

@@ -25,7 +25,7 @@ def record(path: str, options: str, duration_s: float | None) -> None:
         For how long at most.
     """
     began_s = time.monotonic()
-    recording = _Recording(ProgramRecording(path, RecordOptions.from_text(options), told=False, later=False))
+    recording = _EndsOnce(ProgramRecording(path, RecordOptions.from_text(options), told=False, later=False))
     atexit.register(recording.end)
     try:
         channel().send({"recording": True})
@@ -37,7 +37,7 @@ def record(path: str, options: str, duration_s: float | None) -> None:
         atexit.unregister(recording.end)
 
 
-class _Recording:
+class _EndsOnce:
     """A recording that ends once: its time is over, or the process ends."""
 
     def __init__(self, recording: ProgramRecording) -> None:

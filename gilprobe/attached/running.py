@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import _thread
 
-from gilprobe.attached.channel import Channel
+from gilprobe.attached.channel import ToolChannel
 from gilprobe.errors import GilProbeError, UnsupportedError
 
 TYPE_CHECKING = False
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 _here = _thread._local()
 
 
-def channel() -> Channel:
+def channel() -> ToolChannel:
     """Return the connection to the tool, in a function that :func:`gilprobe.attaching.inject` runs."""
-    found: Channel = _here.channel
+    found: ToolChannel = _here.channel
     return found
 
 
 def run(connection: socket, wanted: Callable[..., Any], arguments: dict[str, Any]) -> None:
     """Call ``wanted(**arguments)`` and tell the tool when it begins and how it ended."""
-    _here.channel = told = Channel(connection)
+    _here.channel = told = ToolChannel(connection)
     try:
         told.send({"alive": True})
         told.send({"returned": wanted(**arguments)})

@@ -13,17 +13,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gilprobe import __path__ as _packages
 from gilprobe import __version__
 from gilprobe._native import attach as native
 from gilprobe.attached import bootstrap
-from gilprobe.attached.channel import Channel
+from gilprobe.attached.channel import ToolChannel
 from gilprobe.attaching.target import ProcessGoneError, Target, look_at, refusal
 from gilprobe.errors import GilProbeError, InvalidValueError, TimeLimitError, UnsupportedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+_PACKAGE = Path(__file__).parents[1]
 AGENT = Path(__file__).with_name("agent.so")
 _SEARCH_S = 3.0  # for a thread that can be used
 
@@ -36,7 +36,7 @@ class Injected:
     ----------
     target : Target
         The process.
-    channel : Channel
+    channel : ToolChannel
         The connection to it: :func:`gilprobe.attached.running.channel` is the other end.
     thread : int
         Native id of the thread that was used to get in.
@@ -49,7 +49,7 @@ class Injected:
     """
 
     target: Target
-    channel: Channel
+    channel: ToolChannel
     thread: int
     waited: bool
     stopped_s: float
@@ -132,7 +132,7 @@ def inject(
         raise UnsupportedError(
             "attaching is for Linux on x86-64, and for an installed gilprobe: not supported here"
         )
-    folders = [str(Path(folder).absolute()) for folder in (*_packages, *packages)]
+    folders = [str(_PACKAGE), *(str(Path(folder).absolute()) for folder in packages)]
     target = look_at(pid, native.FUNCTIONS)
     for path in (str(AGENT), *folders):
         check_shared(pid, path)
@@ -283,16 +283,17 @@ def _failure(target: Target, outcome: str, error: int) -> GilProbeError:
     return GilProbeError(f"process {pid} can't be attached to: {reasons[outcome]}")
 
 
-def _answer(target: Target, listener: socket.socket, process: int, until_s: float) -> Channel:
+def _answer(target: Target, listener: socket.socket, process: int, until_s: float) -> ToolChannel:
     """Return the connection to the process, when it has made it."""
     while True:
         left_s = until_s - time.monotonic()
-        ready, _, _ = select.select([listener, process], [], [], max(0.0, left_s))
+        waited_for: list[Any] = [listener, process]
+        ready, _, _ = select.select(waited_for, [], [], max(0.0, left_s))
         if listener in ready:
             connection, _ = listener.accept()
             peer = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
             if int.from_bytes(peer[:4], "little") == target.pid:
-                return Channel(connection)
+                return ToolChannel(connection)
             connection.close()
         elif process in ready:
             raise ProcessGoneError(f"process {target.pid} has ended")
@@ -302,7 +303,7 @@ def _answer(target: Target, listener: socket.socket, process: int, until_s: floa
             )
 
 
-def _begin(target: Target, channel: Channel, until_s: float) -> None:
+def _begin(target: Target, channel: ToolChannel, until_s: float) -> None:
     """Wait until the function has begun."""
     try:
         message = channel.receive(max(0.001, until_s - time.monotonic()))

@@ -104,9 +104,9 @@ class Elf:
         return None
 
     def _defined(self, number: int, name: bytes) -> int | None:
-        at, _info, _other, section, value, _size = struct.unpack(
-            "<IBBHQQ", self._read(self._symbols + 24 * number, 24)
-        )
+        symbol = self._read(self._symbols + 24 * number, 24)
+        at, section = struct.unpack_from("<IxxH", symbol)
+        value = int.from_bytes(symbol[8:16], "little")
         if section and self._read(self._strings + at, len(name) + 1) == name + b"\0":
             return self.bias + value
         return None
