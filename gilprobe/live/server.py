@@ -87,6 +87,7 @@ class Server:
 
     def __init__(self, path: str, options: Mapping[str, Any]) -> None:
         self._pid = os.getpid()
+        self._finishing = False
         self._sending = _thread.allocate_lock()
         self._connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
@@ -123,6 +124,7 @@ class Server:
 
     def finish(self) -> None:
         """Send the last numbers, at the program's end."""
+        self._finishing = True
         if os.getpid() != self._pid or not self._sending.acquire(timeout=_SLOWEST_S):
             return
         try:
@@ -160,9 +162,12 @@ class Server:
         return self
 
     def __exit__(self, *_exception: object) -> None:
+        if self._finishing:  # the interpreter ends: that does the rest, and atexit has its list in hand
+            return
         with self._sending:
             self._leave()
-        atexit.unregister(self.finish)
+        if not self._finishing:
+            atexit.unregister(self.finish)
 
 
 def _identity(descriptor: int) -> tuple[int, int] | None:
