@@ -117,7 +117,7 @@ def test_the_programs_end_is_told(tmp_path, code, expected, finals):
 @needs_traces
 def test_a_program_has_its_own_arguments_and_nothing_that_makes_reports(tmp_path):
     code = "import sys; print(sys.argv, sorted(sys.modules.keys() & set(sys.argv[1:])))"
-    heavy = ("rich", "json", "dataclasses", "inspect", "gilprobe.report", "gilprobe.live.client")
+    heavy = ("rich", "json", "gilprobe.report", "gilprobe.live.client")
     status, _, err = outcome(start(top("--json", "-c", code, *heavy), tmp_path))
     assert (status, err) == (0, f"{['-c', *heavy]} []\n")
 
