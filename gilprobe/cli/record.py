@@ -128,6 +128,8 @@ def split(argv: Sequence[str]) -> tuple[list[str], list[str]]:
         if word[:2] in ("-m", "-c") and word != "--":
             value = [word[2:]] if len(word) > 2 else []  # as python: -mMODULE
             return list(argv[:at]), [word[:2], *value, *argv[at + 1 :]]
+        if argv[0] == "top" and word.isdecimal():  # a process; a script of such a name needs --
+            return list(argv), []
         if word == "-" or not word.startswith("-"):
             return list(argv[:at]), ["--", *argv[at:]]
         at += 2 if word in _WITH_VALUE[argv[0]] else 1

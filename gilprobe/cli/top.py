@@ -1,15 +1,16 @@
-"""``gilprobe top``: run a program, and show each second who holds the GIL."""
+"""``gilprobe top``: show each second who holds the GIL in a program, or in a process that runs."""
 
 from __future__ import annotations
 
 import os
+import re
 import sys
 from contextlib import closing, suppress
 
 from gilprobe.cli.arguments import own_folders
 from gilprobe.cli.record import parse_program
 from gilprobe.durations import parse_duration
-from gilprobe.errors import InvalidValueError, ProgramError, UnsupportedError
+from gilprobe.errors import GilProbeError, InvalidValueError, ProgramError, UnsupportedError
 
 TYPE_CHECKING = False  # as in gilprobe/__init__.py: a watched process loads no typing
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from gilprobe.cli.output import Output
     from gilprobe.live.client import Listener
+    from gilprobe.live.viewer import Viewed
     from gilprobe.workers.group import ProcessGroup
 
 _SOCKET = "GILPROBE_TOP"
@@ -26,6 +28,7 @@ _SOCKET = "GILPROBE_TOP"
 
 _MISSING = 2  # python's own status for a script that it can't open
 _SHORTEST_S, _LONGEST_S = 0.1, 3600.0
+_BEGIN_S = 15.0  # until the process gives a sign of life, and until it traces itself
 _FAREWELL_S = 3.0  # for the program to clean up when the user has left
 _SIGNALLED = 128  # added to a signal's number, as shells report it
 
@@ -34,13 +37,14 @@ def register(commands: argparse._SubParsersAction[Any]) -> None:
     """Add the command to the parser."""
     parser = commands.add_parser(
         "top",
-        help="run a program as python would, and show each second who holds the GIL",
-        usage="gilprobe top [OPTION ...] SCRIPT [ARG ...] | -m MODULE [ARG ...] | -c CODE [ARG ...]",
+        help="show each second who holds the GIL, in a program or in a process that runs",
+        usage="gilprobe top [OPTION ...] PID | SCRIPT [ARG ...] | -m MODULE [ARG ...] | -c CODE [ARG ...]",
         epilog="Arguments after SCRIPT, MODULE or CODE go to the program. Put -- before a SCRIPT that begins "
-        "with -. Keys: h, w, o, n sort; space freezes; arrows and enter pick a thread; r writes a report; q "
-        "quits and ends the program.",
+        "with -, or is a number. Keys: h, w, o, n sort; space freezes; arrows and enter pick a thread; r "
+        "writes a report; q quits, and ends a program; a process PID goes on.",
         allow_abbrev=False,
     )
+    parser.add_argument("pid", metavar="PID", nargs="?", help="a process that runs: a CPython from 3.11 on")
     parser.add_argument(
         "--interval", metavar="TIME", default="1s", help="time between two screens (default: 1s)"
     )
@@ -81,28 +85,73 @@ def execute(arguments: argparse.Namespace, output: Output) -> int | Callable[[],
     socket = os.environ.pop(_SOCKET, None)
     if socket is not None:
         return _watched(arguments, output, socket)
-    from gilprobe.measuring import host
-
-    parse_program(arguments.program, "top")
+    pid = None if arguments.pid is None else _pid(arguments.pid)
+    if pid is None:
+        parse_program(arguments.program, "top")
     interval_s = _interval(arguments.interval)
     own = own_folders(arguments.own)
     if not arguments.json and not (_is_terminal(0) and _is_terminal(1)):
         raise InvalidValueError("standard input and output must be a terminal; without one use --json")
+    with _ends_on_signals():
+        if pid is not None:
+            return _attached(arguments, output, pid, interval_s, own)
+        return _started(arguments, output, interval_s, own)
+
+
+def _pid(text: str) -> int:
+    if not re.fullmatch(r"[1-9][0-9]{0,8}", text, re.ASCII):
+        raise InvalidValueError(f"PID must be the number of a process, got {ascii(text)[:60]}")
+    pid = int(text)
+    if pid == os.getpid():
+        raise InvalidValueError("PID must be another process than this one")
+    return pid
+
+
+def _started(arguments: argparse.Namespace, output: Output, interval_s: float, own: tuple[str, ...]) -> int:
+    """Start a program and watch it; return its status."""
+    from gilprobe.live.client import Listener
+    from gilprobe.measuring import host
+
     able = host.capabilities()
     if able.tracer != "exact" and (able.gil_enabled or able.locks != "exact"):
         raise UnsupportedError(f"the GIL can't be traced: {able.tracer_reason}")
-    from gilprobe.live.client import Listener
-
-    with _ends_on_signals(), Listener() as listener:
+    with Listener() as listener:
         group = _start(arguments, listener.path)
         try:
-            watch = _as_lines if arguments.json else _on_screen
-            ended = watch(arguments, output, group, listener, interval_s, own)
+            title = f"{arguments.program[1]} ({group.pid})"
+            ended = _view(arguments, output, (group, listener), (title, "was told to end"), interval_s, own)
         finally:
             status = _end(group)
     if not ended:
         return 0
     return status if status >= 0 else _SIGNALLED - status
+
+
+def _attached(
+    arguments: argparse.Namespace, output: Output, pid: int, interval_s: float, own: tuple[str, ...]
+) -> int:
+    """Attach to a process and watch it; it goes on as before."""
+    from gilprobe.attaching import inject
+    from gilprobe.attaching.target import ProcessGoneError, look_at
+    from gilprobe.live.client import Listener
+    from gilprobe.live.viewer import Stranger
+
+    user = look_at(pid).user
+    try:
+        process = Stranger(pid)
+    except ProcessLookupError:
+        raise ProcessGoneError(f"process {pid} has ended") from None
+    with process, Listener(user) as listener:
+        order = {"path": listener.path, "options": _options(arguments)}
+        injected = inject(pid, "gilprobe.live.server", "serve", order, _BEGIN_S)
+        try:
+            injected.result(_BEGIN_S)
+        except TimeoutError:
+            raise GilProbeError(f"process {pid} does not answer: a thread of it may keep the GIL") from None
+        finally:
+            injected.close()
+        _view(arguments, output, (process, listener), (f"process {pid}", "goes on"), interval_s, own)
+    return 0
 
 
 def _interval(text: str) -> float:
@@ -121,6 +170,10 @@ def _is_terminal(descriptor: int) -> bool:
         return False
 
 
+def _options(arguments: argparse.Namespace) -> dict[str, bool | None]:
+    return {"stacks": arguments.stacks, "looks": arguments.looks, "locks": arguments.locks}
+
+
 # ---- in the program's process ----
 
 
@@ -134,10 +187,7 @@ def _watched(arguments: argparse.Namespace, output: Output, socket: str) -> int 
         if sys.stderr is not None:
             sys.stderr.write(f"{error}\n")
         return _MISSING
-    serve(
-        path=socket,
-        options={"stacks": arguments.stacks, "looks": arguments.looks, "locks": arguments.locks},
-    )
+    serve(path=socket, options=_options(arguments))
     output.closed = True  # standard output belongs to the program
 
     def launch() -> int:
@@ -209,42 +259,36 @@ def _or_nowhere(descriptor: int) -> int:
     return subprocess.DEVNULL
 
 
-def _as_lines(
-    arguments: argparse.Namespace,  # noqa: ARG001  # as the other
+def _view(
+    arguments: argparse.Namespace,
     output: Output,
-    group: ProcessGroup,
-    listener: Listener,
+    seen: tuple[Viewed, Listener],
+    words: tuple[str, str],
     interval_s: float,
     own: tuple[str, ...],
 ) -> bool:
-    from gilprobe.live.faces import JsonLines
+    """Show readings until the process ends or the user leaves; return whether it has ended.
+
+    `words` are a title, and what is said of the process when the user has left.
+    """
     from gilprobe.live.viewer import Viewer
 
-    face = JsonLines(output.write, lambda: output.closed)
-    with closing(Viewer(group, listener, face, interval_s=interval_s, own=own)) as viewer:
-        return viewer.run()
+    process, listener = seen
+    if arguments.json:
+        from gilprobe.live.faces import JsonLines
 
-
-def _on_screen(
-    arguments: argparse.Namespace,
-    output: Output,  # noqa: ARG001  # as the other
-    group: ProcessGroup,
-    listener: Listener,
-    interval_s: float,
-    own: tuple[str, ...],
-) -> bool:
+        face = JsonLines(output.write, lambda: output.closed)
+        with closing(Viewer(process, listener, face, interval_s=interval_s, own=own)) as viewer:
+            return viewer.run()
     from rich.console import Console
 
     from gilprobe.live.faces import Terminal
-    from gilprobe.live.viewer import Viewer
 
-    title = f"{arguments.program[1]} ({group.pid})"
-    face = Terminal(Console(), 0, title=title, pid=group.pid, interval_s=interval_s)
-    with face, closing(Viewer(group, listener, face, interval_s=interval_s, own=own)) as viewer:
+    title, left = words
+    screen = Terminal(Console(), 0, title=title, pid=process.pid, interval_s=interval_s)
+    with screen, closing(Viewer(process, listener, screen, interval_s=interval_s, own=own)) as viewer:
         ended = viewer.run()
-        if ended:
-            face.ended = group.how_ended()
-    face.leave_last()
+    screen.leave_last(process.how_ended() if ended else left, ended=ended)
     return ended
 
 

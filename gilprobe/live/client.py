@@ -46,6 +46,11 @@ class Listener:
 
     A context manager, which removes both.
 
+    Parameters
+    ----------
+    user : int, optional
+        The owner, and whose processes may connect: root may look at another user's. Default: this one.
+
     Attributes
     ----------
     path : str
@@ -59,8 +64,12 @@ class Listener:
         If they can't be made.
     """
 
-    def __init__(self) -> None:
-        self._folder = tempfile.mkdtemp(prefix="gilprobe-top-", dir=_own_folder())  # mode 0700
+    def __init__(self, user: int | None = None) -> None:
+        self._user = os.geteuid() if user is None else user
+        own = self._user == os.geteuid()
+        self._folder = tempfile.mkdtemp(
+            prefix="gilprobe-top-", dir=_own_folder() if own else None
+        )  # mode 0700
         self.path = os.path.join(self._folder, "socket")  # noqa: PTH118
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
@@ -71,6 +80,9 @@ class Listener:
                 )
             self._socket.bind(self.path)
             os.chmod(self.path, 0o600)  # noqa: PTH101
+            if not own:
+                os.chown(self.path, self._user, -1)
+                os.chown(self._folder, self._user, -1)
             self._socket.listen(1)
             self._socket.setblocking(False)
         except BaseException:
@@ -92,7 +104,7 @@ class Listener:
             peer, user, _ = _CREDENTIALS.unpack(
                 connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
             )
-            if peer != pid or user not in (os.geteuid(), 0):
+            if peer != pid or user not in (self._user, 0):
                 connection.close()
                 return None
         connection.setblocking(False)

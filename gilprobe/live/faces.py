@@ -89,7 +89,7 @@ class Terminal:
         self._left = False
         self._live: Live | None = None
         self._stack = ExitStack()
-        self.ended = ""
+        self._ended = ""
 
     def __enter__(self) -> Terminal:
         from rich.live import Live
@@ -111,10 +111,14 @@ class Terminal:
     def __exit__(self, *_exception: object) -> None:
         self._stack.close()
 
-    def leave_last(self) -> None:
-        """Print the last screen where it stays, and what the program printed last. Call it after the end."""
+    def leave_last(self, words: str, *, ended: bool) -> None:
+        """Print the last screen where it stays, and what the program printed last. Call it after the end.
+
+        `words` say what the program did: "ended with status 7".
+        """
         self._screen.frozen = False
-        self._message = f"the program {self.ended or 'was told to end'}"
+        self._ended = words if ended else ""
+        self._message = f"the program {words}"
         self._console.print(self._drawn(printed=()))
         lines = self._lines(_LAST_LINES)
         if lines:
@@ -181,7 +185,7 @@ class Terminal:
         return tuple(visible(line.expandtabs()) for line in text.split("\n")[-most:]) if text else ()
 
     def _drawn(self, printed: tuple[str, ...]) -> object:
-        status = Status(self._title, self._interval_s, self._late_s, self._message, printed, self.ended)
+        status = Status(self._title, self._interval_s, self._late_s, self._message, printed, self._ended)
         size = self._console.size
         return self._screen.drawn(status, width=size.width, height=size.height)
 

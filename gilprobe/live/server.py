@@ -93,7 +93,7 @@ class Server:
         try:
             self._connection.connect(path)
             self._identity = _identity(self._connection.fileno())
-            self._trace = Trace(_later=True, **options)
+            self._trace = Trace(_told=False, **options)
             self._begin()
         except BaseException:
             self._connection.close()

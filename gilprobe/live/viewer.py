@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import select
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
+from gilprobe.errors import GilProbeError
 from gilprobe.live.client import ReadingStream
 
 if TYPE_CHECKING:
@@ -15,8 +17,8 @@ if TYPE_CHECKING:
     from gilprobe.live.client import Listener
     from gilprobe.model.reading import Reading
     from gilprobe.report import Report
-    from gilprobe.workers.group import ProcessGroup
 
+_END_S = 1.0  # a process that ends closes its files first
 _LATE_S = 1.0  # an answer takes some milliseconds, unless the GIL is held
 _POLL_S = 0.2  # where the kernel can't notify when a process ends
 _PIPE_READS = 16  # a pipe holds 64 KiB, and at most 1 MiB unless root has raised it
@@ -44,12 +46,74 @@ class Face(Protocol):
         """Return whether the user wants to leave."""
 
 
+class Viewed(Protocol):
+    """The process that is watched."""
+
+    pid: int
+    death_watch: int | None
+
+    def how_ended(self) -> str:
+        """Return how the process ended; empty while it runs."""
+
+    def wait(self, within_s: float) -> bool:
+        """Wait until the process ends; return whether it did in time."""
+
+    def fileno(self, output: Literal["stdout"]) -> int:
+        """Return the descriptor of its output; KeyError if that goes elsewhere."""
+
+    def take(self, output: Literal["stdout"]) -> bytes | None:
+        """Return what is in its output; ``b""`` at its end, None if more may come."""
+
+
+class Stranger:
+    """A process that somebody else has started, as :class:`Viewed`. A context manager.
+
+    Parameters
+    ----------
+    pid : int
+        The process; it lives.
+
+    Raises
+    ------
+    ProcessLookupError
+        If there is none.
+    """
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self.death_watch: int | None = os.pidfd_open(pid)
+
+    def __enter__(self) -> Stranger:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        if self.death_watch is not None:
+            os.close(self.death_watch)
+
+    def how_ended(self) -> str:
+        """Return that the process has ended: how, only its parent knows."""
+        return "has ended" if self.wait(0.0) else ""
+
+    def wait(self, within_s: float) -> bool:
+        """Wait until the process ends; return whether it did in time."""
+        assert self.death_watch is not None  # noqa: S101
+        return bool(select.select([self.death_watch], [], [], within_s)[0])
+
+    def fileno(self, output: Literal["stdout"]) -> int:
+        """Raise KeyError: its output is not ours."""
+        raise KeyError(output)
+
+    def take(self, output: Literal["stdout"]) -> bytes | None:  # noqa: ARG002  # as in Viewed
+        """Return that there is no output."""
+        return b""
+
+
 class Viewer:
     """Watches one program.
 
     Parameters
     ----------
-    group : ProcessGroup
+    group : Viewed
         The program. If its output is a pipe, that goes to the face.
     listener : Listener
         Where it connects.
@@ -63,7 +127,7 @@ class Viewer:
 
     def __init__(
         self,
-        group: ProcessGroup,
+        group: Viewed,
         listener: Listener,
         face: Face,
         *,
@@ -146,6 +210,9 @@ class Viewer:
             for reading in self._stream.take():
                 if self._stream.report is not None:
                     self._face.show(reading, self._stream.report)
+            # A program of ours may run on; of another process there is nothing else to see.
+            if self._stream.ended and isinstance(self._group, Stranger) and not self._group.wait(_END_S):
+                raise GilProbeError(f"process {self._group.pid} answers no longer: its connection was closed")
 
     def _read_output(self) -> bool:
         data = self._group.take("stdout")

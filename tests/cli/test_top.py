@@ -51,6 +51,8 @@ def test_what_follows_the_program_is_the_programs():
         ["--", "a.py", "--json"],
     )
     assert split(["top", "--json", "-m", "http.server"]) == (["top", "--json"], ["-m", "http.server"])
+    assert split(["top", "4711", "--json"]) == (["top", "4711", "--json"], [])
+    assert split(["top", "--", "4711"]) == (["top"], ["--", "4711"])
 
 
 @pytest.mark.parametrize(
@@ -277,3 +279,55 @@ def test_a_signal_restores_the_terminal_and_ends_the_program(terminal, number, e
     assert re.search(LEAVES, shown.shown)
     assert termios.tcgetattr(shown.its) == shown.before
     assert gone(mark)
+
+
+def goes_to(process, tmp_path):
+    """Return `gilprobe top` of a process, or skip where it can't be attached to."""
+    seen = started(("--json", "--interval", "100ms", str(process.pid)), tmp_path)
+    first = seen.stdout.readline()
+    if not first:
+        _, _, err = outcome(seen)
+        if "attaching" in err or "can't be attached to" in err:
+            pytest.skip(err)
+        pytest.fail(err)
+    return seen, json.loads(first)
+
+
+@pytest.fixture
+def running(tmp_path):
+    """Return a process that waits for a file `gate`, and has started its thread."""
+    code = WAITING.replace("thread.join()", "print('up', flush=True)\nthread.join()")
+    process = start([sys.executable, "-c", code, "gate"], tmp_path, bufsize=0)
+    assert process.stdout.readline() == b"up\n"
+    yield process
+    process.kill()
+    process.communicate()
+
+
+@needs_traces
+def test_a_process_that_runs_is_shown_and_goes_on_when_the_viewer_leaves(running, tmp_path):
+    seen, first = goes_to(running, tmp_path)
+    assert (first["kind"], first["final"]) == ("gilprobe.reading", False)
+    assert {"MainThread", "worker-1"} <= {thread["name"] for thread in first["threads"]}
+    seen.stdout.close()
+    assert seen.wait(120) == 0
+    assert seen.stderr.read() == b""
+    seen.stderr.close()
+    (tmp_path / "gate").touch()
+    assert outcome(running) == (7, "done\n", "")
+
+
+@needs_traces
+def test_a_process_that_ends_while_it_is_shown_is_told_to_its_end(running, tmp_path):
+    seen, _ = goes_to(running, tmp_path)
+    (tmp_path / "gate").touch()
+    assert outcome(running) == (7, "done\n", "")
+    status, out, err = outcome(seen)
+    assert (status, err) == (0, "")
+    assert readings(out)[-1]["final"] is True
+
+
+@pytest.mark.parametrize("pid", ["0", "999999999999", "4194305"])
+def test_what_is_no_process_is_one_line(tmp_path, pid):
+    status, out, err = outcome(start(top("--json", pid), tmp_path))
+    assert (status in (2, 3), out, len(err.splitlines())) == (True, "", 1)
