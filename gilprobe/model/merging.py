@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from gilprobe.errors import InvalidValueError
 from gilprobe.model.distribution import Distribution
+from gilprobe.model.labels import OTHER_LABELS, LabelBlame, LabelTotals
 from gilprobe.model.locks import Lock, LockWait, LockWaiter
 from gilprobe.model.pauses import Collection
 from gilprobe.model.thread_kind import thread_kind
@@ -269,6 +270,8 @@ class Merger:
         self._stacks = _SumTable(5, lambda _: (((OTHERS, "", 0),),))
         self._blame = _SumTable(3, lambda key: (key[0], OTHERS, OTHERS, "", 0, "", None, None))
         self._tasks = _SumTable(3, lambda _: (OTHERS, "", "", 0))
+        self._labels = _SumTable(5, lambda _: (OTHER_LABELS,))
+        self._label_blame = _SumTable(1, lambda key: (OTHER_LABELS, key[1] and OTHER_LABELS))
         self._own_gils = _SumTable(5, lambda _: (-1,), most=1000)
         self._collections = _SumTable(
             7, lambda key: (OTHERS, 0, key[2], "", "", 0), largest=1
@@ -463,6 +466,7 @@ class Merger:
         stacks = self._add_stacks(report)
         tasks = self._add_tasks(report)
         self._add_blame(report, kind, stacks, tasks)
+        self._add_labels(report)
         for gil in report.own_gils or ():
             numbers = (gil.lifetime_ns, gil.held_ns, gil.contended_ns, gil.wait_ns, gil.handoffs)
             self._own_gils.add((gil.interpreter,), numbers)
@@ -506,6 +510,15 @@ class Merger:
             self._tasks.add(keys[-1], (task.hold_ns, task.caused_ns, task.looks))
         self._tasks.trim(_first)
         return keys
+
+    def _add_labels(self, report: Report) -> None:
+        """Add the rows of labels. Processes without any are not in them."""
+        for row in report.labels:
+            self._labels.add((row.name,), (row.hold_ns, row.wait_ns, row.off_ns, row.holds, row.waits))
+        self._labels.trim(lambda row: row[0] + row[1])
+        for blame in report.label_blame:
+            self._label_blame.add((blame.waiter, blame.holder), (blame.wait_ns,))
+        self._label_blame.trim(_first)
 
     def _add_blame(
         self, report: Report, kind: Callable[[str], str], stacks: list[_Key], tasks: list[_Key]
@@ -590,9 +603,11 @@ class Merger:
         number_of_lock = {key: number for number, key in enumerate(locks)}
         hosts = [host.told(name) for name, host in self._hosts.items()]
         has = self._has
+        labels, label_blame = self._told_labels()
         frames: dict[tuple[str, str, int], Frame] = {}
+        sums: dict[str, Any] = dict(self._sums)
         return Report(
-            **self._sums,
+            **sums,
             threads=self._threads.told(),
             sites=tuple(_site(key, row) for key, row in self._sites.ranked(_second)),
             stacks=tuple(_stack(key, row, frames) for key, row in stacks),
@@ -609,12 +624,22 @@ class Merger:
             longest_pauses=self._pauses.told() if has["longest_pauses"] else None,
             tasks=tuple(LoopTask(*key, *row) for key, row in tasks),
             longest_callbacks=self._callbacks.told(),
+            labels=labels,
+            label_blame=label_blame,
             locks=tuple(self._lock(key) for key in locks) if has["locks"] else None,
             lock_waits=self._told_lock_waits(number_of_lock) if has["locks"] else None,
             lock_waiters=self._told_lock_waiters(number_of_lock) if has["locks"] else None,
             processes=(*self._processes, *([] if self._others is None else [self._others])),
             hosts=tuple(sorted(hosts, key=lambda host: (-host.waited_ns, host.host))),
             worst=None if self._worst is None else self._worst[1],
+        )
+
+    def _told_labels(self) -> tuple[tuple[LabelTotals, ...], tuple[LabelBlame, ...]]:
+        totals = self._labels.ranked(lambda row: row[0] + row[1])
+        blame = self._label_blame.ranked(_first)
+        return (
+            tuple(LabelTotals(*key, *row) for key, row in totals),
+            tuple(LabelBlame(*key, *row) for key, row in blame),
         )
 
     def _told_blame(self, stacks: dict[_Key, int], tasks: dict[_Key, int]) -> tuple[Blame, ...]:
@@ -805,6 +830,8 @@ def _all_numbers(report: Report) -> int:
         total += place.releases + place.hold_ns + place.wait_ns + place.caused_ns + place.looks
     total += sum(site.hold_cpu_ns or 0 for site in report.sites)
     total += sum(row.wait_ns + row.looks for row in report.blame)
+    total += sum(row.hold_ns + row.wait_ns + row.off_ns + row.holds + row.waits for row in report.labels)
+    total += sum(row.wait_ns for row in report.label_blame)
     total += sum(task.hold_ns + task.caused_ns + task.looks for task in report.tasks)
     for row in report.collections or ():
         total += row.count + row.pause_ns + row.held_ns + row.caused_ns

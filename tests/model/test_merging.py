@@ -10,6 +10,7 @@ from hostile_names import HOSTILE
 from gilprobe.errors import InvalidValueError
 from gilprobe.model import merging
 from gilprobe.model.distribution import Distribution
+from gilprobe.model.labels import NO_LABEL, LabelBlame, LabelTotals
 from gilprobe.model.merging import Merger
 from gilprobe.model.traced_process import TracedProcess, with_worst
 from gilprobe.report import OTHERS, Blame, Frame, Report, Stack, Stall
@@ -57,6 +58,16 @@ def test_sums_add_up(report):
     assert sum(site.hold_ns for site in whole.sites) == 2 * sum(site.hold_ns for site in report.sites)
     assert sum(thread.merged for thread in whole.threads) == 2 * len(report.threads)
     assert [stack.frames for stack in whole.stacks] == [stack.frames for stack in report.stacks]
+
+
+def test_labels_add_up(report):
+    labels = LabelTotals("GET /a", 5, 7, 11, 2, 1), LabelTotals(NO_LABEL, 1, 0, 3, 1, 0)
+    blame = LabelBlame("GET /a", "GET /a", 4), LabelBlame("GET /a", "", 3)
+    first = dataclasses.replace(report, labels=labels, label_blame=blame)
+    second = dataclasses.replace(report, labels=labels[:1], label_blame=blame[:1])
+    whole = merged(process(first), process(second, 8), process(report, 9))
+    assert whole.labels == (LabelTotals("GET /a", 10, 14, 22, 4, 2), labels[1])
+    assert whole.label_blame == (LabelBlame("GET /a", "GET /a", 8), blame[1])
 
 
 def test_histograms_are_those_of_all_intervals_together(report, pool):
