@@ -63,7 +63,7 @@ def _a_cycle(trace):
         ("trace(sites=False)", 206),
         ("trace()", 218),
         ("trace(timeline=True)", 228),
-        ("trace(stacks=True)", 440),
+        ("trace(stacks=True)", 460),
     ],
 )
 def test_a_trace_adds_few_instructions_to_a_release_and_re_acquisition(trace, most):
