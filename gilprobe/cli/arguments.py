@@ -18,6 +18,16 @@ QUESTION_OPTIONS = ("--by", "--own")
 """The options of :func:`add_question`; each has a value."""
 
 
+def parse_pid(text: str) -> int:
+    """Return the process identifier of another process."""
+    if not re.fullmatch(r"[1-9][0-9]{0,8}", text, re.ASCII):
+        raise InvalidValueError(f"PID must be the number of a process, got {ascii(text)[:60]}")
+    pid = int(text)
+    if pid == os.getpid():
+        raise InvalidValueError("PID must be another process than this one")
+    return pid
+
+
 def parse_threads(text: str) -> tuple[int, ...]:
     """Return the numbers in ``"1,2,4"``."""
     words = [word.strip() for word in text.split(",")]

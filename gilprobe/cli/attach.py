@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import re
 import shlex
 import shutil
 import tempfile
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from gilprobe.cli.arguments import add_question, question_of
+from gilprobe.cli.arguments import add_question, parse_pid, question_of
 from gilprobe.cli.output import complain, look_of
 from gilprobe.cli.record import add_what, check_replaceable, what
 from gilprobe.durations import duration, parse_duration
@@ -57,7 +56,7 @@ def register(commands: argparse._SubParsersAction[Any]) -> None:
 
 def execute(arguments: argparse.Namespace, _output: Output) -> int:
     """Attach, wait for the end, and show the report."""
-    pid = _pid(arguments.pid)
+    pid = parse_pid(arguments.pid)
     duration_s = None if arguments.duration is None else parse_duration(arguments.duration, "--duration")
     options = what(arguments).to_text()
     question = question_of(arguments)
@@ -80,15 +79,6 @@ def execute(arguments: argparse.Namespace, _output: Output) -> int:
     if not arguments.quiet:
         _show(target, question)
     return 0
-
-
-def _pid(text: str) -> int:
-    if not re.fullmatch(r"[1-9][0-9]{0,8}", text, re.ASCII):
-        raise InvalidValueError(f"PID must be the number of a process, got {ascii(text)[:60]}")
-    pid = int(text)
-    if pid == os.getpid():
-        raise InvalidValueError("PID must be another process than this one")
-    return pid
 
 
 def _package(folder: str) -> str:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 from contextlib import closing, suppress
 
-from gilprobe.cli.arguments import own_folders
+from gilprobe.cli.arguments import own_folders, parse_pid
 from gilprobe.cli.record import parse_program
 from gilprobe.durations import parse_duration
 from gilprobe.errors import GilProbeError, InvalidValueError, ProgramError, UnsupportedError
@@ -85,7 +84,7 @@ def execute(arguments: argparse.Namespace, output: Output) -> int | Callable[[],
     socket = os.environ.pop(_SOCKET, None)
     if socket is not None:
         return _watched(arguments, output, socket)
-    pid = None if arguments.pid is None else _pid(arguments.pid)
+    pid = None if arguments.pid is None else parse_pid(arguments.pid)
     if pid is None:
         parse_program(arguments.program, "top")
     interval_s = _interval(arguments.interval)
@@ -96,15 +95,6 @@ def execute(arguments: argparse.Namespace, output: Output) -> int | Callable[[],
         if pid is not None:
             return _attached(arguments, output, pid, interval_s, own)
         return _started(arguments, output, interval_s, own)
-
-
-def _pid(text: str) -> int:
-    if not re.fullmatch(r"[1-9][0-9]{0,8}", text, re.ASCII):
-        raise InvalidValueError(f"PID must be the number of a process, got {ascii(text)[:60]}")
-    pid = int(text)
-    if pid == os.getpid():
-        raise InvalidValueError("PID must be another process than this one")
-    return pid
 
 
 def _started(arguments: argparse.Namespace, output: Output, interval_s: float, own: tuple[str, ...]) -> int:
