@@ -422,7 +422,7 @@ def editable(session: nox.Session) -> None:
     options = ["-C", "editable.rebuild=true", "-C", "cmake.build-type=Debug"]
     session.install("--no-build-isolation", *options, "-e", f"{source}[test]")
     before = built_ns(session)
-    min((source / "csrc").rglob("*.c")).touch()
+    (source / "csrc/base/gp_buffer.c").touch()
     if not before < built_ns(session) == built_ns(session):
         session.error("an import must compile what changed, and nothing else")
     session.chdir(source)

@@ -240,27 +240,27 @@ not_traced_error = RuntimeError
 @cython.final
 @cython.freelist(64)
 @cython.no_gc  # it refers to nothing that could refer to it
-cdef class Entered:
+cdef class _Entered:
     """That a context is inside a label, and inside which others."""
 
     cdef uint32_t tag
-    cdef Entered outer
+    cdef _Entered outer
 
 
 cdef uint32_t tag_of_context(void *context) noexcept:
-    cdef Entered entered
+    cdef _Entered entered
     if label_variable not in <object>context:
         return 0
     entered = (<object>context)[label_variable]
     return 0 if entered is None else entered.tag
 
 
-cdef Entered entered_now():
+cdef _Entered entered_now():
     cdef PyObject *value = NULL
     PyContextVar_Get(label_variable, NULL, &value)
     if value == NULL:
         return None
-    entered = <Entered>value
+    entered = <_Entered>value
     Py_DECREF(entered)
     return entered
 
@@ -300,7 +300,7 @@ cdef class Label:
     # as methods of C they are called with less ado
     @cython.binding(False)
     def __enter__(self):
-        cdef Entered entered = Entered.__new__(Entered)
+        cdef _Entered entered = _Entered.__new__(_Entered)
         entered.tag = self.tag
         entered.outer = entered_now()
         PyContextVar_Set(label_variable, entered)
@@ -309,7 +309,7 @@ cdef class Label:
 
     @cython.binding(False)
     def __exit__(self, kind, error, traceback):
-        cdef Entered entered = entered_now(), outer
+        cdef _Entered entered = entered_now(), outer
         if entered is None:  # entered in another context
             return
         outer = entered.outer
