@@ -32,7 +32,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static gp_helper *helpers;
 static atomic_bool paused;       /* read without the lock */
 static _Atomic unsigned started; /* threads that may still be there */
-static pid_t leaver;             /* one of them, that nobody will join; 0: there is none */
+static _Atomic pid_t leaver; /* one of them, that nobody will join; 0: there is none. Read without the lock */
 static __thread bool has_left;
 
 static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
@@ -151,11 +151,16 @@ static void pause_thread(gp_helper *helper)
     *helper->fd = fd < 0 ? -1 : gp_descriptors_raise(fd);
 }
 
+static bool is_there(pid_t id)
+{
+    return syscall(SYS_tgkill, getpid(), id, 0) == 0;
+}
+
 /* A thread can be joined some time before the system stops counting it. */
 static void await_disappearance(pid_t id)
 {
     static const struct timespec nap = {0, NAP_NS};
-    for (int i = 0; i < YIELDS + NAPS && syscall(SYS_tgkill, getpid(), id, 0) == 0; i++)
+    for (int i = 0; i < YIELDS + NAPS && is_there(id); i++)
         if (i < YIELDS)
             sched_yield();
         else
@@ -165,10 +170,10 @@ static void await_disappearance(pid_t id)
 /* Under the lock. */
 static void await_leaver(void)
 {
-    if (leaver == 0)
+    if (atomic_load(&leaver) == 0)
         return;
-    await_disappearance(leaver);
-    leaver = 0;
+    await_disappearance(atomic_load(&leaver));
+    atomic_store(&leaver, 0);
     atomic_fetch_sub(&started, 1);
 }
 
@@ -177,7 +182,9 @@ static void await_leaver(void)
 bool gp_helpers_seem_alone(void)
 {
     struct stat folder;
-    return stat("/proc/self/task", &folder) == 0 && folder.st_nlink == 3 + atomic_load(&started);
+    pid_t left = atomic_load(&leaver);
+    unsigned gone = left != 0 && !is_there(left); /* and still counted in `started` */
+    return stat("/proc/self/task", &folder) == 0 && folder.st_nlink + gone == 3 + atomic_load(&started);
 }
 
 /* Under the lock. */
@@ -228,7 +235,7 @@ bool gp_helper_leave(gp_helper *helper)
     has_left = is_alone() && pthread_detach(helper->thread) == 0;
     if (has_left) {
         *find(helper) = helper->next;
-        leaver = thread_number();
+        atomic_store(&leaver, thread_number());
         helper->started = false;
         atomic_store(&helper->alive, false);
     }

@@ -279,6 +279,23 @@ static void a_helper_may_leave_a_process_of_one_thread(void)
     CHECK(one.runs > 20);
 }
 
+/* Nobody asks with the lock in between, as a program would that forks. */
+static void a_helper_may_leave_after_another_has_left(void)
+{
+    worker one = {.runs = 0};
+    one.helper = (gp_helper){.context = &one, .run = run_and_leave, .halt = halt, .forked = forked};
+    for (int i = 1; i <= 3; i++) {
+        atomic_store(&may_leave, false);
+        CHECK_EQUAL(gp_helper_start_at_once(&one.helper), 0);
+        CHECK(gp_helpers_seem_alone());
+        atomic_store(&may_leave, true);
+        while (thread_count() > 1)
+            sched_yield();
+    }
+    atomic_store(&may_leave, false);
+    CHECK_EQUAL(one.runs, 3);
+}
+
 static void nothing_comes_of_nothing(void)
 {
     gp_descriptors_box box;
@@ -295,6 +312,8 @@ int main(void)
         helpers_are_gone_while_they_are_paused(others);
     if (others == 0)
         a_helper_may_leave_a_process_of_one_thread();
+    if (others == 0)
+        a_helper_may_leave_after_another_has_left();
     a_forked_child_has_no_helpers();
     nothing_comes_of_nothing();
     if (has_own_tables())
