@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import os
 import sys
 
@@ -76,6 +77,7 @@ class Trace:
         self._session: tracer.Session | None = None
         self._locks: tracer.LockSession | None = None
         self._starting = False
+        self._ending = _thread.allocate_lock()  # of what runs now, which ends once
         self._doubts: tuple[str, ...] = ()
         self._bystanders: dict[int, str] = {}
         self._environment: dict[str, Any] = {}
@@ -148,6 +150,7 @@ class Trace:
             if isinstance(error, NotImplementedError):
                 raise UnsupportedError(f"the GIL can't be traced: {error}") from None
             raise
+        self._ending = _thread.allocate_lock()
         self._session, self._locks, self._writer = session, locks, writer
         self._environment, self._bystanders = environment, bystanders
         self._doubts, self._report = doubts, None
@@ -177,16 +180,28 @@ class Trace:
             If the trace was never started.
         """
         names = thread_names.alive()  # nobody notes the end of a thread that ends behind the session's
-        if self.running:  # nothing between here and the end lets another thread stop it
-            ended = self._end()
-            self._report = self._read(*ended, names)
-            self._forget(*ended)
+        if self._may_end():
+            try:
+                ended = self._end()
+                self._report = self._read(*ended, names)
+                self._forget(*ended)
+            except BaseException:  # to be tried again
+                self._ending.release()
+                raise
         return self.report()
 
     def close(self) -> None:
         """Stop a trace if only its file is wanted, without loading what makes a report."""
-        if self.running:
-            self._forget(*self._end())
+        if self._may_end():
+            try:
+                self._forget(*self._end())
+            except BaseException:
+                self._ending.release()
+                raise
+
+    def _may_end(self) -> bool:
+        """Return whether the calling thread is the one that ends what runs: others may want to meanwhile."""
+        return self.running and self._ending.acquire(blocking=False)
 
     def _end(self) -> tuple[tracer.Session | None, tracer.LockSession | None]:
         session, locks, writer = self._session, self._locks, self._writer

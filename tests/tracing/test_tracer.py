@@ -235,6 +235,44 @@ def test_whoever_starts_a_trace_comes_first_in_its_report():
     assert trace.report().threads[0].name == MAIN
 
 
+@pytest.mark.parametrize("deed", ["stop", "close"])
+def test_of_two_threads_that_stop_a_trace_at_once_one_ends_it(deed):
+    class Crossed(gilprobe.Trace):
+        ends = 0
+
+        def _end(self):
+            Crossed.ends += 1
+            if Crossed.ends == 1:  # as if the other thread got the GIL here
+                run_threads(1, getattr(self, deed))
+            return super()._end()
+
+    for _ in range(2):  # also if it is started again
+        t = Crossed().start()
+        getattr(t, deed)()
+        assert not t.running
+        assert Crossed.ends == 1
+        Crossed.ends = 0
+    assert tracer.sessions() == 0
+
+
+def test_what_could_not_be_ended_can_be_stopped_again():
+    class Interrupted(gilprobe.Trace):
+        ends = 0
+
+        def _end(self):
+            Interrupted.ends += 1
+            if Interrupted.ends == 1:
+                raise KeyboardInterrupt
+            return super()._end()
+
+    t = Interrupted().start()
+    with pytest.raises(KeyboardInterrupt):
+        t.stop()
+    assert t.running
+    assert check(t.stop()).threads
+    assert tracer.sessions() == 0
+
+
 @needs_tracer
 def test_a_trace_starts_and_stops_while_others_fight_for_the_gil():
     with busy(3) as threads:
