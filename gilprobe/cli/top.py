@@ -90,7 +90,9 @@ def execute(arguments: argparse.Namespace, output: Output) -> int | Callable[[],
     interval_s = _interval(arguments.interval)
     own = own_folders(arguments.own)
     if not arguments.json and not (_is_terminal(0) and _is_terminal(1)):
-        raise InvalidValueError("standard input and output must be a terminal; without one use --json")
+        raise InvalidValueError(
+            "input and output must be a terminal; without one use --json, before the program"
+        )
     with _ends_on_signals():
         if pid is not None:
             return _attached(arguments, output, pid, interval_s, own)

@@ -14,7 +14,7 @@ from gilprobe.durations import parse_duration
 from gilprobe.errors import InvalidTypeError, UnsupportedError
 from gilprobe.model.plain_data import dataclass
 from gilprobe.tracing.monitoring import Monitor
-from gilprobe.tracing.stall_watch import StallWatch
+from gilprobe.tracing.stall_watch import StallWatch, limit_ns_of
 
 TYPE_CHECKING = False  # as in gilprobe/__init__.py: a monitored process loads no typing
 if TYPE_CHECKING:
@@ -63,6 +63,7 @@ class Alarm:
         if not able:
             raise UnsupportedError(f"the GIL can't be traced: {reason}")
         limit_s = parse_duration(after, "after") if isinstance(after, str) else after
+        limit_ns_of(limit_s, "after")
         self._callback, self._logger = callback, logger or logging.getLogger("gilprobe")
         self._monitor = Monitor(labels=False).start()  # a holder is known only while the GIL is traced
         try:

@@ -46,7 +46,7 @@ class StallWatch:
     """
 
     def __init__(self, limit_s: float, stream_fd: int = 2) -> None:
-        limit_ns = _nanoseconds(limit_s)
+        limit_ns = limit_ns_of(limit_s)
         if tracer.sessions() == 0:
             raise TracerStateError("a trace must be running to watch for stalls")
         try:
@@ -81,9 +81,10 @@ def watch_stalls(limit_s: float, stream_fd: int = 2) -> StallWatch:
     return StallWatch(limit_s, stream_fd)
 
 
-def _nanoseconds(limit_s: float) -> int:
+def limit_ns_of(limit_s: float, name: str = "limit_s") -> int:
+    """Return a limit in nanoseconds, if it is one; `name` is the argument's, for the error."""
     if isinstance(limit_s, bool) or not isinstance(limit_s, int | float):
-        raise InvalidTypeError(f"limit_s must be a number, got {limit_s!r}")
+        raise InvalidTypeError(f"{name} must be a number, got {limit_s!r}")
     if not (math.isfinite(limit_s) and 0 < limit_s <= LONGEST_LIMIT_S):
-        raise InvalidValueError(f"limit_s must be > 0 and <= {LONGEST_LIMIT_S:g}, got {limit_s!r}")
+        raise InvalidValueError(f"{name} must be > 0 and <= {LONGEST_LIMIT_S:g}, got {limit_s!r}")
     return max(1, round(limit_s * 1e9))

@@ -96,11 +96,11 @@ def test_arguments_are_checked_and_leave_nothing_running():
         gilprobe.alarm("1s", 3)
     with pytest.raises(InvalidTypeError, match="logger must be a Logger or None, got 'x'"):
         gilprobe.alarm("1s", None, "x")
-    with pytest.raises(InvalidTypeError, match="limit_s must be a number, got None"):
+    with pytest.raises(InvalidTypeError, match="after must be a number, got None"):
         gilprobe.alarm(None)
     with pytest.raises(InvalidValueError, match="after must be a time above 0"):
         gilprobe.alarm("soon")
-    with pytest.raises(InvalidValueError, match="limit_s must be > 0 and <= 3600, got 7200"):
+    with pytest.raises(InvalidValueError, match="after must be > 0 and <= 3600, got 7200"):
         gilprobe.alarm("7200s")
     assert tracer.sessions() == before
 
