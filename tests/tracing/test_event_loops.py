@@ -220,9 +220,9 @@ def test_each_of_several_loops_has_its_own_task():
         over.set()
         for thread in threads:
             thread.join()
-    rows = [row for row in t.report().culprits("task") if row.task]
-    assert {row.task for row in rows} == {"loop a", "loop b"}
-    assert all(row.thread == row.task for row in rows)
+    # a look may also fall into the task of `one`, which only makes the other and waits
+    rows = [row for row in t.report().culprits("task") if row.task and row.function == "heavy"]
+    assert sorted((row.task, row.thread) for row in rows) == [("loop a", "loop a"), ("loop b", "loop b")]
 
 
 NAMES = {
