@@ -12,7 +12,8 @@ import threading
 import time
 import weakref
 from array import array
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -216,8 +217,11 @@ def test_grains_have_the_checksum_of_spin(iterations: int, every: int, release_g
 @needs_gil
 def test_another_thread_runs_between_grains() -> None:
     with counting_thread() as count:
-        before = count()
-        kernels.grain(8_000_000, 20)  # longer than a switch interval, after which the counter is let in
+        for _ in range(100):  # on a busy machine the counter may ask late
+            before = count()
+            kernels.grain(8_000_000, 20)  # longer than a switch interval, after which the counter is let in
+            if count() > before:
+                break
         assert count() > before
 
 
@@ -538,7 +542,26 @@ class Child:
     def wait_until_ready(self) -> None:
         assert self.process.stdout is not None
         assert self.process.stdout.readline() == b"ready\n"
-        time.sleep(0.1)  # from ready to inside the kernel
+        self._wait_until_inside()
+
+    def _wait_until_inside(self) -> None:
+        """Wait until it computes inside the kernel, or sleeps there with all of its threads."""
+        naps, (before, _) = 0, self._threads()
+        while naps < 10:
+            time.sleep(0.01)
+            cpu_ns, asleep = self._threads()
+            if cpu_ns - before > 50_000_000:
+                return
+            naps = naps + 1 if asleep else 0
+
+    def _threads(self) -> tuple[int, bool]:
+        """Return the CPU time of its threads, and whether all of them sleep: so it is said without /proc."""
+        cpu_ns, asleep = 0, True
+        with suppress(OSError):  # one has ended meanwhile
+            for task in Path(f"/proc/{self.process.pid}/task").iterdir():
+                cpu_ns += int((task / "schedstat").read_text().split()[0])
+                asleep &= (task / "stat").read_text().rpartition(")")[2].split()[0] in "SZX"
+        return cpu_ns, asleep
 
     def interrupt(self) -> None:
         self.process.send_signal(signal.SIGINT)
@@ -706,14 +729,17 @@ def test_a_child_forked_during_a_kernel_has_its_own_ctrl_c(start_child: Callable
         worker = threading.Thread(target=kernels.sleep, args=(300_000_000, True))
         worker.start()
         time.sleep(0.1)
+        reader, writer = os.pipe()
         forked = os.fork()
         if forked == 0:
-            ready()
             try:
+                ready()
+                os.write(writer, b"!")
                 kernels.spin(10**10, release_gil=True)
             except KeyboardInterrupt:
                 os._exit(7)
             os._exit(1)
+        os.read(reader, 1)
         time.sleep(0.6)
         os.kill(forked, signal.SIGINT)
         worker.join()

@@ -11,6 +11,7 @@ import signal
 import stat
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from recordings import read
@@ -275,19 +276,26 @@ def test_nothing_is_recorded_of_a_script_that_is_not_there(tmp_path):
 
 @pytest.mark.skipif(not FREE_THREADED, reason="this build always has a GIL")
 def test_without_a_gil_locks_are_recorded(tmp_path):
-    code = (
-        "import threading, time\n"
-        "lock = threading.Lock()\n"
-        "def want():\n"
-        "    with lock:\n"
-        "        print(1)\n"
-        "with lock:\n"
-        "    thread = threading.Thread(target=want)\n"
-        "    thread.start()\n"
-        "    time.sleep(0.05)\n"
-        "thread.join()\n"
-    )
-    status, out, errors = record(tmp_path, "-o", "x.gilprobe", "-c", code, env={"PYTHON_GIL": "0"})
+    code = """
+import sys, threading, time
+sys.path.append(sys.argv[1])
+from tracer_checks import sleeps
+lock = threading.Lock()
+def want():
+    begun.append(True)
+    with lock:
+        print(1)
+begun = []
+with lock:
+    thread = threading.Thread(target=want)
+    thread.start()
+    while not (begun and sleeps(thread)):
+        time.sleep(0.001)
+    time.sleep(0.05)
+thread.join()
+"""
+    support = str(Path(__file__).parents[1] / "support")
+    status, out, errors = record(tmp_path, "-o", "x.gilprobe", "-c", code, support, env={"PYTHON_GIL": "0"})
     assert (status, out) == (0, "1\n")
     assert re.match(r"Traced [^\n]+ without a GIL\n", errors)
     assert "Lock `lock`" in errors

@@ -152,7 +152,7 @@ def check(report: gilprobe.Report) -> None:
 
 def test_waits_for_work_are_told_apart() -> None:
     jobs: queue.Queue[int | None] = queue.Queue()
-    condition, ready = threading.Condition(), threading.Event()
+    condition = threading.Condition()
 
     def consume() -> None:
         while jobs.get() is not None:
@@ -160,14 +160,14 @@ def test_waits_for_work_are_told_apart() -> None:
 
     def be_told() -> None:
         with condition:
-            ready.set()
             condition.wait()
 
     with gilprobe.trace(locks=True) as running:
         threads = [threading.Thread(target=target) for target in (consume, be_told)]
         for thread in threads:
             thread.start()
-        ready.wait()
+        while not all(waits_for_work(running, thread.name) and sleeps(thread) for thread in threads):
+            time.sleep(0.001)
         time.sleep(0.05)
         with condition:
             condition.notify()

@@ -176,12 +176,14 @@ def test_what_a_stall_shows_is_in_the_recording(tmp_path):
     path = tmp_path / "out.gilprobe"
     command = record_command("app.py", options=["--stall", "20ms"], target=path.name)
     with start(command, tmp_path) as process:
-        told = [process.stderr.readline().decode() for _ in range(3)]
+        told = [process.stderr.readline().decode()]
+        while not told[-1].startswith("  hang ("):  # on a busy machine there may be others before
+            told.append(process.stderr.readline().decode())
+            assert told[-1], told
         wait_for(process, lambda: seen_in(path) >= 2)
         process.kill()
         process.wait()
     assert told[0].startswith("gilprobe: GIL held for")
-    assert any(line.startswith("  hang (") for line in told[1:3])  # its callee comes first
     recorded = [payload for kind, payload in recording_chunks.chunks(path, cut=True) if kind == "SEEN"]
     reasons = [recording_chunks.Payload(payload[1:]).number() for payload in recorded]
     assert 1 in reasons

@@ -57,11 +57,22 @@ class Waiter:
 
 
 def collect(generation, times):
-    """Collect, and return the nanoseconds that the program's own clock saw."""
-    begin = time.perf_counter_ns()
+    """Collect, and return the nanoseconds that the program's own clocks saw, and of its own CPU time."""
+    begin = time.perf_counter_ns(), time.thread_time_ns()
     for _ in range(times):
         gc.collect(generation)
-    return time.perf_counter_ns() - begin
+    return time.perf_counter_ns() - begin[0], time.thread_time_ns() - begin[1]
+
+
+def collect_until(trace, enough):
+    """Collect until a report is enough: on a busy machine the victim may ask late; return that report."""
+    deadline = time.monotonic() + 100
+    while True:
+        collect(2, 20)
+        report = trace.report()
+        if enough(report):
+            return report
+        assert time.monotonic() < deadline
 
 
 def of(report, function):
@@ -94,30 +105,34 @@ def test_pauses_are_those_of_the_collections(garbage, stacks):
     rows = {row.generation: row for row in of(report, "collect")}
     assert {generation: row.count for generation, row in rows.items()} == {0: 3, 1: 4, 2: 5}
     for generation, row in rows.items():
-        assert row.pause_ns < spent[generation]
-    assert rows[2].pause_ns > spent[2] / 2, "all objects were looked at"
+        assert row.pause_ns < spent[generation][0]
+    assert rows[2].pause_ns > spent[2][1] / 2, "all objects were looked at"
     assert {row.filename.endswith(HERE) for row in rows.values()} == {True}
     assert {row.thread for row in rows.values()} == {"MainThread"}
 
 
 def test_a_pause_is_told_as_the_callee_of_its_line(garbage):
+    def worst_of(report):
+        told = [row for row in report.culprits("line") if row.function == "collect"]
+        return max(told, key=lambda row: row.caused_ns, default=None)
+
+    def is_told(report):
+        worst = worst_of(report)
+        return worst is not None and worst.called == "garbage collection (generation 2)"
+
     with Waiter(), gilprobe.trace() as t:
-        collect(2, 20)
-    report = t.report()
-    told = {row.called: row for row in report.culprits("line") if row.function == "collect"}
-    worst = told["garbage collection (generation 2)"]
+        report = collect_until(t, is_told)
     (row,) = of(report, "collect")
-    assert worst.caused_ns > 0
-    assert worst.caused_ns == pytest.approx(row.caused_ns, rel=0.1), "no finalizer took part"
-    assert worst is max(told.values(), key=lambda one: one.caused_ns)
+    assert worst_of(report).caused_ns == pytest.approx(row.caused_ns, rel=0.1), "no finalizer took part"
 
 
 def test_waits_of_a_long_pause_say_so(garbage):
+    def stalls(report):
+        return [stall for stall in report.longest_waits if stall.pause_generation == 2]
+
     with Waiter(), gilprobe.trace() as t:
-        collect(2, 10)
-    stalls = [stall for stall in t.report().longest_waits if stall.pause_generation == 2]
-    assert stalls
-    assert all(0 < stall.pause_ns <= stall.wait_ns for stall in stalls)
+        report = collect_until(t, stalls)
+    assert all(0 < stall.pause_ns <= stall.wait_ns for stall in stalls(report))
 
 
 class Finalized:
@@ -363,6 +378,7 @@ def test_a_killed_process_leaves_its_pauses(tmp_path):
         import gc, os, sys, time, gilprobe
         t = gilprobe.trace(timeline=True, path=sys.argv[1]).start()
         gc.collect()
+        assert t._writer.recorder.flush(60)  # with totals, which come once a second
         begin = time.monotonic()
         while time.monotonic() - begin < 2.5:
             gc.collect(1)
