@@ -293,11 +293,11 @@ def test_a_long_step_is_told_with_its_task_and_the_line_where_it_stopped():
         await asyncio.create_task(blocker(), name="blocker")
         spent.append(time.monotonic() - begin)
 
-    (row,) = [row for row in named(run_traced(main), "blocker") if row.duration_s >= LONG_S]
+    stopped = blocker.__code__.co_firstlineno + 4
+    (row,) = [row for row in named(run_traced(main), "blocker") if row.line == stopped]
     assert spent[0] <= row.duration_s <= spent[1]
     assert row.function.endswith("blocker")
     assert row.filename == __file__
-    assert row.line == blocker.__code__.co_firstlineno + 4
     assert row.thread == "MainThread"
 
 
@@ -309,8 +309,7 @@ def test_the_longest_come_first_and_the_number_is_bounded():
 
     rows = run_traced(main).longest_callbacks
     assert len(rows) == 128
-    assert rows[0].function == "sleep"
-    assert rows[0].duration_s >= 0.04
+    assert next(row for row in rows if row.function == "sleep").duration_s >= 0.04
     assert [row.duration_ns for row in rows] == sorted((row.duration_ns for row in rows), reverse=True)
 
 
@@ -322,8 +321,9 @@ def test_a_callback_function_is_told_by_its_name():
         asyncio.get_running_loop().call_later(0, blocks)
         await asyncio.sleep(LONG_S / 10)
 
-    (row,) = [row for row in run_traced(main).longest_callbacks if row.duration_s >= LONG_S]
-    assert (row.task, row.function.rpartition(".")[2], row.filename) == ("", "blocks", __file__)
+    (row,) = [row for row in run_traced(main).longest_callbacks if row.function.endswith("blocks")]
+    assert (row.task, row.filename) == ("", __file__)
+    assert row.duration_s >= LONG_S
 
 
 def test_what_others_waited_meanwhile_is_told():
@@ -431,7 +431,9 @@ def test_a_loop_that_ends_and_another_that_begins_in_one_trace():
     with gilprobe.trace() as t:
         for _ in range(3):
             asyncio.run(main())
-    assert len([row for row in t.report().longest_callbacks if row.duration_s >= LONG_S]) == 3
+    stopped = main.__code__.co_firstlineno + 2
+    rows = [row for row in t.report().longest_callbacks if row.line == stopped]
+    assert len([row for row in rows if row.filename == __file__ and row.duration_s >= LONG_S]) == 3
 
 
 FORKS = """
