@@ -64,6 +64,12 @@ def site_of(report, function):
     return dataclasses.replace(first, **sums)
 
 
+def place_releases():
+    """Trace where threads let go by themselves: nobody makes them, and no look adds a place of a hold."""
+    sys.setswitchinterval(30)
+    return gilprobe.trace(stacks=True, looks=False)
+
+
 def names_of(report):
     return {site.function for site in report.sites}
 
@@ -408,7 +414,7 @@ def test_stacks_are_outermost_first():
     def inner():
         time.sleep(0.001)
 
-    with gilprobe.trace(stacks=True) as trace:
+    with place_releases() as trace:
         run_named("descends", outer)
     name = "test_stacks_are_outermost_first.<locals>."
     (stack,) = stacks_ending_in(check(trace.report()), name + "inner")
@@ -545,7 +551,7 @@ def test_a_native_thread_is_named_as_one():
         return 0
 
     native = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p)(called_back)
-    with gilprobe.trace(stacks=True) as trace:
+    with place_releases() as trace:
         start_native(native)()
     report = check(trace.report())
     (thread,) = [thread for thread in report.threads if thread.native_id == ids[0]]

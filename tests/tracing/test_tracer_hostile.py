@@ -818,6 +818,8 @@ def test_profilers_and_tracers_see_what_they_see_without_a_trace(ends_well, sett
             threading.{setter}(None)
             return seen
 
+        # a thread that gets the GIL before its starter waits for it would take other steps
+        sys.setswitchinterval(30)
         record()
         without = record()
         with gilprobe.trace() as t:
