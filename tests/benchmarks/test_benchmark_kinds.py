@@ -72,6 +72,7 @@ def test_a_kind_runs_and_takes_its_truth(name: str, library: str, tmp_path: Path
     assert "reading" not in document
 
 
+@pytest.mark.timing
 @needs_compiler
 @needs_gil
 def test_gilprobe_measures_the_waits_that_the_victims_measure(library: str, tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ def test_a_number_of_rows_is_above_zero(text):
 
 LIMITS = """
 @pytest.mark.releases_gil
-def test_released(): time.sleep(0.2)
+def test_released(): time.sleep(1)
 
 @pytest.mark.releases_gil(at_least=0.5)
 def test_not_released(): keep(200)
@@ -265,11 +265,11 @@ def test_is_not_called(): pass
 def check_overview(ended):
     ended.assert_outcomes(passed=4, skipped=1)
     ended.stdout.re_match_lines_random([
-        r".*PASSED +hold [0-9.]+ ms, wait [0-9.]+ ms ",
+        r".*PASSED +hold [0-9.]+ m?s, wait [0-9.]+ m?s ",
         r"=+ GIL =+",
         r"4 tests traced for .*: GIL held \d+% of it, threads waited for .*",
         r"Tests in which threads waited for the GIL, and behind what \(the first 2 of [34]\)",
-        r" *[0-9.]+ ms +[0-9.]+ ms  \S*::test_keeps_others_waiting.*  \[keep \(test_.*:\d+\)( in [^]]+)?\]",
+        r" *[0-9.]+ m?s +[0-9.]+ m?s  \S*::test_keeps_others_waiting.*  \[keep \(test_.*:\d+\)( in [^]]+)?\]",
         r"Tests that held the GIL longest \(the first 2 of 4\)",
     ])  # fmt: skip
 
@@ -295,7 +295,7 @@ def test_an_overview_of_nothing_says_why(run):
 
 PARALLEL = """
 @pytest.mark.releases_gil
-def test_released(): time.sleep(0.2)
+def test_released(): time.sleep(1)
 
 @pytest.mark.releases_gil
 def test_not_released(): keep(100)

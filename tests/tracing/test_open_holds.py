@@ -126,7 +126,7 @@ def waited_behind(report, thread, function):
 def test_a_process_that_hung_with_the_gil_blames_the_call_that_never_returned(tmp_path, number, options):
     process = killed(tmp_path, HUNG, number=number, options=options)
     report = process.report
-    assert waited_behind(report, "MainThread", "hang") > 0.9
+    assert waited_behind(report, "MainThread", "hang") > 0.5
     (hold,) = report.still_held
     assert (hold.thread, hold.seen_at[0]) == ("MainThread", "hang")
     if number == signal.SIGKILL:  # else it runs the handler
@@ -152,10 +152,10 @@ def test_a_thread_that_has_the_gil_since_before_the_trace_is_told_too(tmp_path):
     report = killed(
         tmp_path, FROM_THE_BEGINNING, number=signal.SIGKILL, command=[sys.executable, "app.py"]
     ).report
-    assert waited_behind(report, "MainThread", "hang") > 0.9
+    assert waited_behind(report, "MainThread", "hang") > 0.5
     (hold,) = report.still_held
     assert (hold.thread, hold.seen_at[0]) == ("MainThread", "hang")
-    assert report.held_ns > 0.9 * report.elapsed_ns
+    assert report.held_ns > 0.5 * report.elapsed_ns
 
 
 @pytest.mark.parametrize(("program", "busy"), [(HUNG, False), (BUSY, True)])
@@ -168,7 +168,7 @@ def test_a_hold_that_computes_is_told_from_one_that_is_blocked(tmp_path, program
     sites = [site for site in report.sites if site.function == ("spin" if busy else "hang")]
     assert all(site.hold_cpu_ns <= site.hold_ns for site in sites)
     used_ns, held_ns = sum(site.hold_cpu_ns for site in sites), sum(site.hold_ns for site in sites)
-    assert (used_ns > 0.02 * held_ns) == busy  # of a core that others may want, too
+    assert used_ns > 5_000_000 if busy else used_ns < 0.02 * held_ns  # others may want the core, too
 
 
 def test_what_a_stall_shows_is_in_the_recording(tmp_path):

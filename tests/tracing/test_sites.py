@@ -125,12 +125,12 @@ def test_a_culprit_is_found_by_thread_function_and_line(deed, stacks):
     assert site.filename == filename
     assert line in (None, site.line)
     assert rounds * 200 * MS <= site.hold_ns < rounds * 2000 * MS
-    assert rounds * 3 * 180 * MS < site.caused_ns <= 4 * site.hold_ns
+    assert rounds * 3 * 100 * MS < site.caused_ns <= 4 * site.hold_ns  # a victim may ask late
     for victim in victims:
         rows = [row for row in report.blame if row.waiter_id == victim.native_id and row.holder == "culprit"]
         charged = [row for row in rows if (row.function, row.filename) == (function, filename)]
         assert len({row.holder_id for row in charged}) == rounds  # each time it is another thread
-        assert rounds * 180 * MS < sum(row.wait_ns for row in charged) <= site.hold_ns
+        assert rounds * 100 * MS < sum(row.wait_ns for row in charged) <= site.hold_ns
         assert {row.waiter for row in charged} == {victim.name}
     stalls = [stall for stall in report.stalls(0.045) if stall.holder_function == function]
     assert len(stalls) >= 3
