@@ -235,7 +235,7 @@ def test_celery(labels, monkeypatch):
         return a + b
 
     instrument()
-    with testing.start_worker(app, perform_ping_check=False):
+    with testing.start_worker(app, perform_ping_check=False, shutdown_timeout=120):
         assert add.delay(1, 2).get(timeout=120) == 3
     assert labels == ["enter add", "leave add"]
 

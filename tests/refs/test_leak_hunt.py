@@ -20,6 +20,7 @@ from gilprobe.refs import LeakReport, find_leaks, leak_windows
 
 MORTAL = sys.version_info < (3, 12)
 BLOCKS = sys.getallocatedblocks() > 0  # not with PYTHONMALLOC=malloc
+LIMIT_S = 200  # more than a busy machine needs without a GIL, where each collection walks the whole heap
 needs_blocks = pytest.mark.skipif(not BLOCKS, reason="the interpreter's memory blocks can't be counted here")
 
 
@@ -90,7 +91,7 @@ CLEAN = {
 
 def check_leak(leaky, name):
     arguments, what, per_call = LEAKS[name]
-    report = find_leaks(getattr(leaky, name), args=arguments(leaky))
+    report = find_leaks(getattr(leaky, name), args=arguments(leaky), limit_s=LIMIT_S)
     assert report.leaking
     assert report.findings[0].what == what
     assert report.findings[0].per_call == pytest.approx(per_call, rel=0.05)
@@ -98,14 +99,14 @@ def check_leak(leaky, name):
 
 
 def check_clean(leaky, name):
-    report = find_leaks(getattr(leaky, name), args=CLEAN[name])
+    report = find_leaks(getattr(leaky, name), args=CLEAN[name], limit_s=LIMIT_S)
     assert not report.leaking, report.findings
     assert report.findings == ()
 
 
 def check_immortal(leaky):
     """Only where None is counted it loses anything."""
-    report = find_leaks(leaky.extra_decref_of_immortal)
+    report = find_leaks(leaky.extra_decref_of_immortal, limit_s=LIMIT_S)
     assert report.leaking == MORTAL
     if MORTAL:
         assert amount(report, "references to None") == pytest.approx(-1, rel=0.05)
@@ -119,7 +120,7 @@ def test_a_planted_leak_is_found_and_named(leaky, name):
 @needs_blocks
 @pytest.mark.parametrize("name", BLOCK_LEAKS)
 def test_a_leak_that_the_collector_does_not_know_of_is_found_by_its_blocks(leaky, name):
-    report = find_leaks(getattr(leaky, name))
+    report = find_leaks(getattr(leaky, name), limit_s=LIMIT_S)
     found = amount(report, "memory blocks of the interpreter")
     assert found == pytest.approx(BLOCK_LEAKS[name], rel=0.05)
 
