@@ -9,13 +9,8 @@
 #include <unistd.h>
 
 #include "base/gp_memory.h"
+#include "base/gp_thread_local.h"
 #include "locks/gp_lock_state.h"
-
-#if defined(__GLIBC__)
-#define GP_THREAD_LOCAL __attribute__((tls_model("initial-exec"))) static __thread
-#else
-#define GP_THREAD_LOCAL static __thread
-#endif
 
 enum {
     ATTEMPTS = 2000, /* to get a lock of ours in a hook, with a yield after each */
