@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import defaultdict
 
 from gilprobe.model.plain_data import dataclass
@@ -74,8 +75,6 @@ class SeenHolds:
         """Return the first hold of a thread that was seen between two moments; None if there is none."""
         if holder is None or holder not in self._times:
             return None
-        from bisect import bisect_left  # only recordings have such holds
-
         times = self._times[holder]
         at = bisect_left(times, start_ns)
         return self._of[holder][at] if at < len(times) and times[at] <= end_ns else None
