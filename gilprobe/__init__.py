@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from gilprobe.errors import GilProbeError
     from gilprobe.measuring.host import capabilities
     from gilprobe.model.audit_result import AuditResult
-    from gilprobe.model.environment import Capabilities
+    from gilprobe.model.machine import Capabilities
     from gilprobe.model.monitor_reading import MonitorReading
     from gilprobe.model.sharing_result import SharingResult
     from gilprobe.report import Report, ThreadAccount
@@ -73,7 +73,7 @@ __all__ = [
 # public name -> module that defines it; None: the name is itself a submodule
 _HOMES: dict[str, str | None] = {
     "AuditResult": "gilprobe.model.audit_result",
-    "Capabilities": "gilprobe.model.environment",
+    "Capabilities": "gilprobe.model.machine",
     "GilProbeError": "gilprobe.errors",
     "Monitor": "gilprobe.tracing.monitoring",
     "MonitorReading": "gilprobe.model.monitor_reading",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from gilprobe.errors import InvalidValueError
 
 _UNITS_S = {"": 1.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
@@ -31,7 +29,7 @@ def parse_duration(text: str, option: str) -> float:
     found = re.fullmatch(
         r"([0-9]{1,12}(?:\.[0-9]{0,12})?|\.[0-9]{1,12})\s*(s|ms|us|ns|)", text.strip(), re.ASCII
     )
-    seconds = float(found[1]) * _UNITS_S[found[2]] if found else math.nan
+    seconds = float(found[1]) * _UNITS_S[found[2]] if found else 0.0
     if not 0 < seconds <= _LONGEST_S:
         raise InvalidValueError(
             f"{option} must be a time above 0 such as 100ms, 0.5s or 2, got {ascii(text)[:60]}"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from gilprobe.errors import FormatError, InvalidTypeError, InvalidValueError
 from gilprobe.model.distribution import Distribution
 from gilprobe.model.environment import Environment
@@ -851,7 +849,7 @@ class Report(NotebookRepr):
         """
         if not isinstance(threshold_s, int | float) or isinstance(threshold_s, bool):
             raise InvalidTypeError(f"threshold_s must be a number of seconds, got {threshold_s!r}")
-        if not 0 <= threshold_s < math.inf:
+        if not 0 <= threshold_s < float("inf"):
             raise InvalidValueError(f"threshold_s must be >= 0 and finite, got {threshold_s!r}")
         return tuple(stall for stall in self.longest_waits if stall.wait_s >= threshold_s)
 

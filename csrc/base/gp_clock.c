@@ -15,12 +15,14 @@
 
 gp_clock_kind gp_clock_selected = GP_CLOCK_MONOTONIC;
 
-static bool initialised;
+static bool chosen, initialised;
+static gp_clock_anchor begun; /* since when the rate has been measured */
 static gp_clock_rate estimate = {(uint64_t)1 << 32};
 
 enum {
     ANCHOR_TRIES = 8,
     CALIBRATION_NS = 500000,
+    CALIBRATION_OLD_NS = 1000000000, /* a process that was stopped for long may go on with another counter */
     SHORTEST_INTERVAL_NS = 1000000,
 };
 
@@ -110,18 +112,28 @@ static void calibrate(void)
         estimate.factor = (uint64_t)1 << 32;
         return;
     }
-    gp_clock_anchor first = gp_clock_anchor_now();
-    while (gp_clock_monotonic_ns() - first.monotonic_ns < CALIBRATION_NS)
+    if (gp_clock_monotonic_ns() - begun.monotonic_ns > CALIBRATION_OLD_NS)
+        begun = gp_clock_anchor_now();
+    while (gp_clock_monotonic_ns() - begun.monotonic_ns < CALIBRATION_NS)
         ;
-    estimate = rate_of(first, gp_clock_anchor_now());
+    estimate = rate_of(begun, gp_clock_anchor_now());
+}
+
+void gp_clock_begin(void)
+{
+    if (chosen)
+        return;
+    if (counter_is_invariant() && kernel_trusts_counter())
+        gp_clock_selected = GP_CLOCK_COUNTER;
+    begun = gp_clock_anchor_now();
+    chosen = true;
 }
 
 void gp_clock_init(void)
 {
     if (initialised)
         return;
-    if (counter_is_invariant() && kernel_trusts_counter())
-        gp_clock_selected = GP_CLOCK_COUNTER;
+    gp_clock_begin();
     calibrate();
     initialised = true;
 }
@@ -129,8 +141,9 @@ void gp_clock_init(void)
 void gp_clock_force(gp_clock_kind kind)
 {
     gp_clock_selected = kind;
+    begun = gp_clock_anchor_now();
     calibrate();
-    initialised = true;
+    chosen = initialised = true;
 }
 
 const char *gp_clock_name(void)

@@ -64,8 +64,11 @@ static inline uint64_t gp_clock_ticks(void)
                                                                       : gp_clock_slow_ticks();
 }
 
-/* Choose the clock and estimate its rate, which takes about 0.5 ms the first time and nothing afterwards.
- * Call it before the first stamp, from one thread at a time. */
+/* Choose the clock, and begin to measure its rate. From one thread at a time. */
+void gp_clock_begin(void);
+
+/* The same, and estimate the rate: at once if it began 0.5 ms to a second ago, else 0.5 ms later. Nothing the
+ * second time. Call it before the first stamp, from one thread at a time. */
 void gp_clock_init(void);
 
 /* Choose `kind` instead; for tests, and for a computer whose counter is wrong. Not while stamps are being

@@ -53,11 +53,11 @@ static void free_books(gp_session *session)
     gp_memory_unmap(session->places, session->place_room * sizeof *session->places);
     gp_memory_unmap(session->met.place_of, session->met.room * sizeof *session->met.place_of);
     gp_session_forget_looked(session);
-    gp_tallies_clear(&session->tallies);
+    gp_rows_clear(&session->tallies, &gp_tally_rows);
     gp_callbacks_clear(&session->callbacks);
-    gp_tallies_clear(&session->pause_tallies);
+    gp_rows_clear(&session->pause_tallies, &gp_tally_rows);
     gp_pauses_free(&session->pauses);
-    gp_blame_clear(&session->blame);
+    gp_rows_clear(&session->blame, &gp_blame_rows);
     gp_tag_books_free(session->tags);
     gp_memory_unmap(session->folded, GP_FOLDED_SIZE);
     gp_memory_unmap(session->chunks, chunks_size);

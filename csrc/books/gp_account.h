@@ -183,7 +183,7 @@ struct gp_session {
     uint32_t folded_since;     /* how many since the blame table was compacted */
 
     /* where */
-    gp_blame_table blame;
+    gp_rows blame;
     size_t place_count, place_room;
     gp_place_map met;       /* the GIL's places */
     gp_place_map looked;    /* the looker's */
@@ -201,8 +201,8 @@ struct gp_session {
     uint32_t seen_count; /* how many of them since it began, but for those at snapshots */
 
     /* looks (gp_looks.h) */
-    gp_tally_table tallies;
-    gp_tally_table pause_tallies; /* of looks in pauses, which are not among the others */
+    gp_rows tallies;
+    gp_rows pause_tallies; /* of looks in pauses, which are not among the others */
     uint64_t looks_unseen, looks_free;
     uint32_t look_row_count;
     gp_pauses pauses;

@@ -192,12 +192,9 @@ void gp_attribution_book_wait(gp_session *session, gp_account *account, uint64_t
 
 void gp_attribution_charge(gp_session *session, gp_account *waiter, const gp_charge *charge)
 {
-    if (gp_blame_is_full(&session->blame))
+    if (gp_rows_are_full(&session->blame))
         gp_folding_compact(session);
-    uint32_t row = gp_blame_number(&session->blame, waiter->number, charge->holder, charge->place);
-    if (row == GP_ROW_NONE)
-        session->sites_lost += charge->ticks;
-    else
-        session->blame.rows[row].wait += charge->ticks;
+    gp_blame *row = gp_blame_of(&session->blame, waiter->number, charge->holder, charge->place);
+    *(row != NULL ? &row->wait : &session->sites_lost) += charge->ticks;
     waiter->blamed += charge->ticks;
 }

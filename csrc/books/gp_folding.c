@@ -136,9 +136,9 @@ void gp_folding_compact(gp_session *session)
     size_t open = session->account_count - session->spare_count;
     if (session->ended == NULL || session->folded_since * (size_t)4 < open)
         return;
-    gp_blame_rename(&session->blame, session->folded, session->ended->number);
-    gp_tallies_rename(&session->tallies, session->folded, session->ended->number);
-    gp_tallies_rename(&session->pause_tallies, session->folded, session->ended->number);
-    gp_pause_sums_rename(&session->pauses.sums, session->folded, session->ended->number);
+    gp_rows_rename(&session->blame, &gp_blame_rows, session->folded, session->ended->number);
+    gp_rows_rename(&session->tallies, &gp_tally_rows, session->folded, session->ended->number);
+    gp_rows_rename(&session->pause_tallies, &gp_tally_rows, session->folded, session->ended->number);
+    gp_rows_rename(&session->pauses.sums, &gp_pause_sum_rows, session->folded, session->ended->number);
     session->folded_since = 0;
 }

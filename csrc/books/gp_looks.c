@@ -139,10 +139,10 @@ void gp_looks_end_hold(gp_session *session, const gp_account *holder, uint32_t p
     }
     for (uint32_t i = 0; i < session->look_row_count; i++) {
         const gp_look_row *row = &session->look_rows[i];
-        gp_tally_table *tallies = row->in_pause ? &session->pause_tallies : &session->tallies;
-        if (gp_tallies_are_full(tallies))
+        gp_rows *tallies = row->in_pause ? &session->pause_tallies : &session->tallies;
+        if (gp_rows_are_full(tallies))
             gp_folding_compact(session);
-        gp_tally *tally = gp_tallies_row(tallies, holder->number, place, row->place);
+        gp_tally *tally = gp_tally_of(tallies, holder->number, place, row->place);
         if (tally != NULL)
             gp_look_sums_add(&tally->sums, &row->sums);
         else

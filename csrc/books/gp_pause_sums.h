@@ -2,17 +2,10 @@
 #define GP_PAUSE_SUMS_H
 
 /* What is summed up of pauses (gp_pauses.h): by who collected, in holds that ended where, at which line, of
- * which generation. And the longest pauses, one by one.
- *
- * The sums are a hash table in one array, as that of blame (gp_blame.h), and guarded like it. Times are
- * ticks.
- */
-
-#include <stddef.h>
-#include <stdint.h>
+ * which generation. And the longest pauses, one by one. Times are ticks. */
 
 #include "base/gp_buffer.h"
-#include "base/gp_place.h"
+#include "base/gp_rows.h"
 
 enum {
     GP_PAUSE_SUMS_MAX = 1 << 16, /* rows in one session: 6 MiB */
@@ -34,13 +27,6 @@ typedef struct {
     uint64_t collected, uncollectable; /* objects */
 } gp_pause_sum;
 
-/* Zeroed memory is an empty table. */
-typedef struct {
-    gp_pause_sum *rows;
-    uint32_t *slots; /* in the memory behind the rows: row number + 1; 0: free */
-    size_t count, room;
-} gp_pause_table;
-
 /* One pause. Ticks; `start` since the process's clock began. */
 typedef struct {
     uint32_t holder, place, generation;
@@ -49,7 +35,7 @@ typedef struct {
 
 /* What a session has of pauses. Zeroed memory has none. */
 typedef struct {
-    gp_pause_table sums;
+    gp_rows sums;
     uint64_t lost;                    /* pauses without a row: there was no memory */
     gp_pause_sum rows[GP_PAUSE_ROWS]; /* of the hold that is under way, whose end is not known */
     uint32_t row_count;
@@ -61,20 +47,13 @@ typedef struct {
     gp_buffer told; /* for the recorder: pauses of a timeline (docs/recording-format.md, PAUS) */
 } gp_pauses;
 
+extern const gp_rows_kind gp_pause_sum_rows;
+
 /* Add the numbers of one row to those of another. */
 void gp_pause_sum_up(gp_pause_sum *row, const gp_pause_sum *sum);
 
 /* Add to the row with the same holder, places and generation. False without room. */
-bool gp_pause_sums_add(gp_pause_table *table, const gp_pause_sum *sum);
-
-/* Whether the next new row will need a larger table. */
-static inline bool gp_pause_sums_are_full(const gp_pause_table *table)
-{
-    return table->count == table->room;
-}
-
-/* Let `number` stand for all threads whose bit is set in `renamed`, and add up rows that become equal. */
-void gp_pause_sums_rename(gp_pause_table *table, const uint64_t *renamed, uint32_t number);
+bool gp_pause_sums_add(gp_rows *table, const gp_pause_sum *sum);
 
 /* Append a pause, as a recording has it (docs/recording-format.md); times count from `origin`. */
 void gp_pause_write(const gp_pause *pause, uint64_t origin, gp_buffer *buffer);

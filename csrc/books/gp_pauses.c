@@ -34,7 +34,7 @@ static bool pop(gp_pause_queue *queue, uint64_t until, gp_pause_note *note)
 
 static void put(gp_session *session, const gp_pause_sum *sum)
 {
-    if (gp_pause_sums_are_full(&session->pauses.sums))
+    if (gp_rows_are_full(&session->pauses.sums))
         gp_folding_compact(session);
     if (!gp_pause_sums_add(&session->pauses.sums, sum))
         session->pauses.lost += sum->count;

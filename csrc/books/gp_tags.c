@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/gp_memory.h"
+#include "base/gp_place.h"
 
 static _Atomic uint32_t last_tag;
 static const char *_Atomic names[GP_TAGS]; /* never freed: a recording may be written at any time */
@@ -49,16 +50,16 @@ void gp_tag_books_free(gp_tag_books *books)
 {
     if (books == NULL)
         return;
-    gp_blame_clear(&books->pairs);
+    gp_rows_clear(&books->pairs, &gp_blame_rows);
     gp_memory_unmap(books, sizeof *books);
 }
 
 void gp_tag_books_charge(gp_tag_books *books, uint32_t waiter, uint32_t holder, uint64_t ticks)
 {
-    if (books->pairs.count >= GP_TAG_PAIRS_MAX &&
-        gp_blame_find(&books->pairs, waiter, holder, GP_ROW_NONE) == GP_ROW_NONE)
+    const uint32_t pair[] = {waiter, holder, GP_ROW_NONE};
+    if (books->pairs.count >= GP_TAG_PAIRS_MAX && gp_rows_find(&books->pairs, &gp_blame_rows, pair) == NULL)
         holder = GP_TAG_OTHERS;
-    uint32_t row = gp_blame_number(&books->pairs, waiter, holder, GP_ROW_NONE);
-    if (row != GP_ROW_NONE)
-        books->pairs.rows[row].wait += ticks;
+    gp_blame *row = gp_blame_of(&books->pairs, waiter, holder, GP_ROW_NONE);
+    if (row != NULL)
+        row->wait += ticks;
 }

@@ -53,7 +53,7 @@ typedef struct {
 
 typedef struct {
     gp_tag_row rows[GP_TAGS];
-    gp_blame_table pairs; /* tags instead of accounts, and no place */
+    gp_rows pairs; /* tags instead of accounts, and no place */
     gp_worst_wait worst;
 } gp_tag_books;
 

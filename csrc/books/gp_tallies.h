@@ -7,13 +7,9 @@
  * A look stands for the time between two looks as it was on average then, which differs: seldom looks stand
  * for more. The sum of the squares tells by how many equal looks a share is as certain (Kish, Survey
  * Sampling, 1965, section 11.7).
- *
- * A hash table in one array, as that of blame (gp_blame.h), and guarded like it. */
+ */
 
-#include <stddef.h>
-#include <stdint.h>
-
-#include "base/gp_place.h"
+#include "base/gp_rows.h"
 
 enum {
     GP_TALLIES_MAX = 1 << 18, /* rows in one session: 18 MiB */
@@ -57,26 +53,12 @@ static inline gp_look_sums gp_look_sums_of(uint64_t time, uint64_t waiting)
     return (gp_look_sums){1, waiting, time, waited, square};
 }
 
-/* Zeroed memory is an empty table. */
-typedef struct {
-    gp_tally *rows;
-    uint32_t *slots; /* in the memory behind the rows: row number + 1; 0: free */
-    size_t count, room;
-} gp_tally_table;
+extern const gp_rows_kind gp_tally_rows;
 
 /* The row for these three, made now if it is new; NULL without room. */
-gp_tally *gp_tallies_row(gp_tally_table *table, uint32_t holder, uint32_t ended, uint32_t looked);
-
-/* Whether the next new row will need a larger table. */
-static inline bool gp_tallies_are_full(const gp_tally_table *table)
+static inline gp_tally *gp_tally_of(gp_rows *table, uint32_t holder, uint32_t ended, uint32_t looked)
 {
-    return table->count == table->room;
+    return gp_rows_make(table, &gp_tally_rows, (const uint32_t[]){holder, ended, looked});
 }
-
-/* Let `number` stand for all threads whose bit is set in `renamed`, and add up rows that become equal. */
-void gp_tallies_rename(gp_tally_table *table, const uint64_t *renamed, uint32_t number);
-
-/* Give up the table's memory. */
-void gp_tallies_clear(gp_tally_table *table);
 
 #endif

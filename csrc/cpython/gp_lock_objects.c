@@ -8,19 +8,7 @@
 #endif
 
 #include "base/gp_safe_read.h"
-
-/* How a dict keeps its entries, the same in 3.11 to 3.15 (Include/internal/pycore_dict.h, which 3.12 can't
- * include beside Python.h). */
-typedef struct {
-    Py_ssize_t refcount;
-    uint8_t log2_size, log2_index_bytes, kind;
-#if defined(Py_GIL_DISABLED)
-    uint8_t mutex;
-#endif
-    uint32_t version;
-    Py_ssize_t usable, entry_count;
-    char indices[];
-} keys_head;
+#include "cpython/gp_dict_layout.h"
 
 typedef struct {
     const void *key, *value;
@@ -30,35 +18,6 @@ typedef struct {
     Py_hash_t hash;
     const void *key, *value;
 } long_entry;
-
-/* Values that are not with their keys, as from an object's attributes. */
-typedef struct {
-#if PY_VERSION_HEX >= 0x030D0000
-    uint8_t capacity, size, embedded, valid;
-#endif
-    const void *values[1];
-} values_head;
-
-#if PY_VERSION_HEX >= 0x030D0000
-#define Py_BUILD_CORE 1
-#include <internal/pycore_dict.h>
-#undef Py_BUILD_CORE
-_Static_assert(offsetof(keys_head, entry_count) == offsetof(struct _dictkeysobject, dk_nentries) &&
-                   offsetof(keys_head, kind) == offsetof(struct _dictkeysobject, dk_kind) &&
-                   offsetof(keys_head, indices) == offsetof(struct _dictkeysobject, dk_indices) &&
-                   offsetof(short_entry, value) == offsetof(PyDictUnicodeEntry, me_value) &&
-                   offsetof(long_entry, value) == offsetof(PyDictKeyEntry, me_value) &&
-                   offsetof(values_head, values) == offsetof(PyDictValues, values) &&
-                   (int)DICT_KEYS_GENERAL == 0,
-               "pycore_dict.h");
-#endif
-
-/* Where an object's dict is, from the object (MANAGED_DICT_OFFSET in pycore_object.h). */
-#if defined(Py_GIL_DISABLED)
-#define DICT_AT (-(ptrdiff_t)sizeof(void *))
-#else
-#define DICT_AT (-3 * (ptrdiff_t)sizeof(void *))
-#endif
 
 enum {
     ENTRIES_MAX = 512, /* of a dict */
@@ -113,7 +72,7 @@ bool gp_lock_read_type_name(gp_lock_reads *reads, const void *of, char text[GP_L
 /* ---- dicts ---- */
 
 typedef struct {
-    keys_head head;
+    gp_dict_keys head;
     const char *entries;
     size_t count, size; /* of an entry */
     size_t key_at, value_at;
@@ -126,7 +85,7 @@ static bool read_keys(gp_lock_reads *reads, const void *keys, keys_copy *copy)
         return false;
     bool general = copy->head.kind == 0;
     copy->entries =
-        (const char *)keys + offsetof(keys_head, indices) + ((size_t)1 << copy->head.log2_index_bytes);
+        (const char *)keys + offsetof(gp_dict_keys, indices) + ((size_t)1 << copy->head.log2_index_bytes);
     copy->count = copy->head.entry_count < ENTRIES_MAX ? (size_t)copy->head.entry_count : ENTRIES_MAX;
     copy->size = general ? sizeof(long_entry) : sizeof(short_entry);
     copy->key_at = general ? offsetof(long_entry, key) : offsetof(short_entry, key);
@@ -173,7 +132,7 @@ bool gp_lock_visit_dict(gp_lock_reads *reads, const void *dict, gp_lock_visit_ke
         (Py_TYPE(&copy) != &PyDict_Type && copy.ma_keys == NULL))
         return false;
     const char *values =
-        copy.ma_values != NULL ? (const char *)copy.ma_values + offsetof(values_head, values) : NULL;
+        copy.ma_values != NULL ? (const char *)copy.ma_values + offsetof(gp_dict_values, values) : NULL;
     return visit_keys(reads, copy.ma_keys, values, visit, context);
 }
 
@@ -230,11 +189,11 @@ static bool visit_managed(gp_lock_reads *reads, const char *of, const shape *is,
                           void *context)
 {
     const void *dict;
-    if (gp_lock_fetch(reads, of + DICT_AT, &dict, sizeof dict) && dict != NULL)
+    if (gp_lock_fetch(reads, of + GP_DICT_AT, &dict, sizeof dict) && dict != NULL)
         return gp_lock_visit_dict(reads, dict, visit, context);
     if ((is->flags & Py_TPFLAGS_INLINE_VALUES) == 0)
         return false;
-    return visit_keys(reads, is->cached_keys, of + is->basic_size + offsetof(values_head, values), visit,
+    return visit_keys(reads, is->cached_keys, of + is->basic_size + offsetof(gp_dict_values, values), visit,
                       context);
 }
 
@@ -245,11 +204,11 @@ static bool visit_managed(gp_lock_reads *reads, const char *of, const shape *is,
                           void *context)
 {
     uintptr_t pointer;
-    if (!gp_lock_fetch(reads, of + DICT_AT, &pointer, sizeof pointer))
+    if (!gp_lock_fetch(reads, of + GP_DICT_AT, &pointer, sizeof pointer))
         return false;
     if ((pointer & 1) == 0)
         return gp_lock_visit_dict(reads, (const void *)pointer, visit, context);
-    return visit_keys(reads, is->cached_keys, (const char *)pointer + 1 + offsetof(values_head, values),
+    return visit_keys(reads, is->cached_keys, (const char *)pointer + 1 + offsetof(gp_dict_values, values),
                       visit, context);
 }
 
@@ -260,10 +219,10 @@ static bool visit_managed(gp_lock_reads *reads, const char *of, const shape *is,
                           void *context)
 {
     const char *pointers[2];
-    if (!gp_lock_fetch(reads, of + DICT_AT - sizeof *pointers, pointers, sizeof pointers))
+    if (!gp_lock_fetch(reads, of + GP_DICT_AT - sizeof *pointers, pointers, sizeof pointers))
         return false;
     return pointers[0] != NULL ? visit_keys(reads, is->cached_keys,
-                                            pointers[0] + offsetof(values_head, values), visit, context)
+                                            pointers[0] + offsetof(gp_dict_values, values), visit, context)
                                : gp_lock_visit_dict(reads, pointers[1], visit, context);
 }
 
@@ -393,7 +352,7 @@ const void *gp_lock_dict_of(gp_lock_reads *reads, const void *of)
     else if (type == &PyModule_Type)
         at = sizeof(PyObject);
     else if (read_shape(reads, of, &is))
-        at = (is.flags & Py_TPFLAGS_MANAGED_DICT) != 0 ? DICT_AT : is.dict_offset;
+        at = (is.flags & Py_TPFLAGS_MANAGED_DICT) != 0 ? GP_DICT_AT : is.dict_offset;
     return at != 0 && gp_lock_fetch(reads, (const char *)of + at, &dict, sizeof dict) ? dict : NULL;
 }
 

@@ -37,7 +37,7 @@ gp_status gp_lock_books_add(gp_lock_books *books, gp_lock_journal *journal)
 /* What a part of a wait is charged to. */
 typedef struct {
     gp_lock_session *session;
-    gp_lock_table *rows;
+    gp_rows *rows;
     gp_lock_row_key key;
 } charging;
 
@@ -55,7 +55,7 @@ static void charge(void *context, uint32_t holder, uint32_t place, uint64_t sinc
         to->session->lost_ticks += until - since;
 }
 
-static void count_length(gp_lock_books *books, gp_lock_table *rows, uint32_t lock, uint64_t ticks, int change)
+static void count_length(gp_lock_books *books, gp_rows *rows, uint32_t lock, uint64_t ticks, int change)
 {
     uint32_t bucket = (uint32_t)gp_hist_index(gp_clock_to_ns(books->rate, ticks));
     gp_lock_row *row = gp_lock_table_row(
@@ -75,7 +75,7 @@ static uint64_t earlier(uint64_t a, uint64_t b)
 }
 
 /* Book a wait in a session: the journal's last one, if it goes on with that. */
-static void book(gp_lock_books *books, gp_lock_session *session, gp_lock_table *rows,
+static void book(gp_lock_books *books, gp_lock_session *session, gp_rows *rows,
                  const gp_lock_journal *journal, const gp_lock_note *note, bool goes_on)
 {
     uint64_t since = later(note->since, session->start), until = earlier(note->until, session->stop);
@@ -313,7 +313,7 @@ static bool note_spinning(const gp_lock_journal *journal, gp_lock_note *note)
 
 /* A thread that goes on meanwhile may have noted what it waited for: then that is read, and its next one is
  * looked at. */
-static void book_under_way(gp_lock_books *books, gp_lock_session *session, gp_lock_table *rows,
+static void book_under_way(gp_lock_books *books, gp_lock_session *session, gp_rows *rows,
                            gp_lock_journal *journal, uint64_t now)
 {
     gp_lock_note waiting, spinning;
@@ -331,7 +331,7 @@ static void book_under_way(gp_lock_books *books, gp_lock_session *session, gp_lo
     }
 }
 
-void gp_lock_books_read_to(gp_lock_books *books, gp_lock_session *session, gp_lock_table *rows, uint64_t now)
+void gp_lock_books_read_to(gp_lock_books *books, gp_lock_session *session, gp_rows *rows, uint64_t now)
 {
     gp_lock_books_read(books);
     gp_lock_books_read(books); /* what came between the two looks of the first */

@@ -16,7 +16,7 @@
 typedef struct gp_lock_session {
     struct gp_lock_session *next;
     uint64_t start, stop; /* ticks; what is outside does not count. UINT64_MAX while it runs */
-    gp_lock_table rows;
+    gp_rows rows;
     uint64_t lost_ticks; /* waits without a row */
     uint64_t lost_notes; /* of all threads: before the start; after the stop, since then */
     gp_clock_anchor anchor, end_anchor;
@@ -54,6 +54,6 @@ gp_status gp_lock_books_add(gp_lock_books *books, gp_lock_journal *journal);
 void gp_lock_books_read(gp_lock_books *books);
 
 /* Book up to now what is under way, in rows that may be the session's own, if it ends now. Reads before. */
-void gp_lock_books_read_to(gp_lock_books *books, gp_lock_session *session, gp_lock_table *rows, uint64_t now);
+void gp_lock_books_read_to(gp_lock_books *books, gp_lock_session *session, gp_rows *rows, uint64_t now);
 
 #endif

@@ -6,15 +6,9 @@
 #include <time.h>
 
 #include "base/gp_clock.h"
+#include "base/gp_thread_local.h"
 #include "locks/gp_lock_state.h"
 #include "recording/gp_format.h"
-
-#if defined(__GLIBC__)
-/* glibc reserves room for this in every thread; one load instead of a call on the hot path */
-#define GP_THREAD_LOCAL __attribute__((tls_model("initial-exec"))) static __thread
-#else
-#define GP_THREAD_LOCAL static __thread
-#endif
 
 enum {
     LEVELS_MAX = 32, /* of the stack, until one is the user's */

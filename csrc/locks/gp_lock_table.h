@@ -1,14 +1,11 @@
 #ifndef GP_LOCK_TABLE_H
 #define GP_LOCK_TABLE_H
 
-/* Sums by up to five numbers: who waited for which lock, where, behind whom. A hash table in an array, which
- * grows; its rows may be read in order. Guarded by the lock of the books. Memory comes from mmap. */
-
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+/* Sums by up to five numbers: who waited for which lock, where, behind whom. Guarded by the lock of the
+ * books. */
 
 #include "base/gp_place.h"
+#include "base/gp_rows.h"
 
 enum {
     GP_LOCK_ROWS_MAX = 1 << 18, /* 20 MiB */
@@ -33,18 +30,13 @@ typedef struct {
     uint64_t count, ticks, longest, spun;
 } gp_lock_row;
 
-/* Zeroed memory is an empty table. */
-typedef struct {
-    gp_lock_row *rows;
-    uint32_t *slots; /* in the memory behind the rows: a row + 1; 0: free */
-    size_t count, room;
-} gp_lock_table;
+extern const gp_rows_kind gp_lock_rows;
 
 /* The row with this key, which is made if it is not there. NULL if there is no memory or no more room. Valid
  * until the next call. */
-gp_lock_row *gp_lock_table_row(gp_lock_table *table, gp_lock_row_key key);
-
-/* Give up the table's memory. */
-void gp_lock_table_clear(gp_lock_table *table);
+static inline gp_lock_row *gp_lock_table_row(gp_rows *table, gp_lock_row_key key)
+{
+    return gp_rows_make(table, &gp_lock_rows, (const uint32_t *)&key);
+}
 
 #endif

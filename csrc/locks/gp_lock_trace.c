@@ -9,13 +9,8 @@
 #include <unistd.h>
 
 #include "base/gp_memory.h"
+#include "base/gp_thread_local.h"
 #include "locks/gp_lock_state.h"
-
-#if defined(__GLIBC__)
-#define GP_THREAD_LOCAL __attribute__((tls_model("initial-exec"))) static __thread
-#else
-#define GP_THREAD_LOCAL static __thread
-#endif
 
 enum {
     ATTEMPTS = 2000, /* to get a lock of ours in a hook, with a yield after each */
@@ -227,7 +222,7 @@ static void leave_books_behind(void)
     atomic_store(&state->books.stop_lock, 0);
     state->text = (gp_buffer){0};
     for (gp_lock_session *session = state->books.sessions; session != NULL; session = session->next)
-        session->rows = (gp_lock_table){0};
+        session->rows = (gp_rows){0};
     if (own != NULL)
         memset(&own->known, 0, sizeof own->known);
 }
@@ -385,7 +380,7 @@ void gp_lock_forget(gp_lock_session *session)
     if (session == NULL)
         return;
     gp_lock_stop(session);
-    gp_lock_table_clear(&session->rows);
+    gp_rows_clear(&session->rows, &gp_lock_rows);
     gp_memory_unmap(session, sizeof *session);
 }
 
@@ -447,11 +442,11 @@ static void write_row(const gp_lock_row *row, gp_buffer *buffer)
     gp_buffer_number(buffer, row->spun);
 }
 
-static void write_rows(const gp_lock_table *table, gp_buffer *buffer)
+static void write_rows(const gp_rows *table, gp_buffer *buffer)
 {
     gp_buffer_number(buffer, table->count);
     for (size_t i = 0; i < table->count; i++)
-        write_row(&table->rows[i], buffer);
+        write_row((const gp_lock_row *)table->rows + i, buffer);
 }
 
 static void write_totals(const gp_lock_session *session, uint64_t now, gp_buffer *buffer)
@@ -470,7 +465,7 @@ static void write_totals(const gp_lock_session *session, uint64_t now, gp_buffer
 /* The names last: those of rows must be there. */
 gp_status gp_lock_read(gp_lock_session *session, gp_buffer *buffer)
 {
-    gp_lock_table under_way = {0};
+    gp_rows under_way = {0};
     lock(&state->control_lock);
     lock(&state->books_lock);
     bool runs = session->stop == UINT64_MAX;
@@ -482,7 +477,7 @@ gp_status gp_lock_read(gp_lock_session *session, gp_buffer *buffer)
     write_rows(&session->rows, buffer);
     write_rows(&under_way, buffer);
     unlock(&state->books_lock);
-    gp_lock_table_clear(&under_way);
+    gp_rows_clear(&under_way, &gp_lock_rows);
     lock(&state->names_lock);
     write_names(&state->places, buffer);
     write_names(&state->locks, buffer);

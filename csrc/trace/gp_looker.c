@@ -449,8 +449,11 @@ static bool nap(void)
 static bool leave(void)
 {
     uint32_t runs = RUNS;
-    if (gp_clock_monotonic_ns() < looker.leave_ns || !gp_helpers_seem_alone() ||
-        !atomic_compare_exchange_strong(&looker.existence, &runs, LEAVES))
+    uint64_t now = gp_clock_monotonic_ns();
+    if (now < looker.leave_ns)
+        return false;
+    looker.leave_ns = now + life_ns; /* to ask costs as much as a part of a look */
+    if (!gp_helpers_seem_alone() || !atomic_compare_exchange_strong(&looker.existence, &runs, LEAVES))
         return false;
     bool left = gp_helper_leave(&looker.helper);
     atomic_store(&looker.existence, left ? NONE : RUNS);

@@ -265,13 +265,13 @@ static void write_blame_row(const gp_blame *row, gp_buffer *buffer)
 /* What is charged for the hold that is under way has rows of its own. */
 static void write_blame(const reading *of, gp_buffer *buffer)
 {
-    const gp_blame_table *blame = &of->session->blame;
-    uint64_t count = blame->count;
+    const gp_blame *rows = of->session->blame.rows;
+    uint64_t count = of->session->blame.count;
     for (size_t i = 0; i < of->wait_count; i++)
         count += of->waits[i].held != 0;
     gp_buffer_number(buffer, count);
-    for (size_t i = 0; i < blame->count; i++)
-        write_blame_row(&blame->rows[i], buffer);
+    for (size_t i = 0; i < of->session->blame.count; i++)
+        write_blame_row(&rows[i], buffer);
     for (size_t i = 0; i < of->wait_count; i++) {
         const waiting *wait = &of->waits[i];
         if (wait->held != 0)
@@ -343,12 +343,12 @@ static uint64_t count_look_rows(const reading *of, bool in_pause)
 
 /* The looks in the hold that is under way have rows of their own: also where its place is not known, since a
  * process may be killed in it. */
-static void write_tallies(const reading *of, const gp_tally_table *tallies, bool in_pause, gp_buffer *buffer)
+static void write_tallies(const reading *of, const gp_rows *tallies, bool in_pause, gp_buffer *buffer)
 {
     const gp_session *session = of->session;
     gp_buffer_number(buffer, tallies->count + count_look_rows(of, in_pause));
     for (size_t i = 0; i < tallies->count; i++)
-        write_tally(&tallies->rows[i], buffer);
+        write_tally((const gp_tally *)tallies->rows + i, buffer);
     for (uint32_t i = 0; of->looked != NULL && i < session->look_row_count; i++) {
         const gp_look_row *row = &session->look_rows[i];
         if (row->in_pause == in_pause)
@@ -386,8 +386,9 @@ static void write_pauses(const reading *of, gp_buffer *buffer)
     bool more = session->running && gp_pauses_under_way(session->gil_state, session, of->now, &part);
     gp_buffer_number(buffer, pauses->lost);
     gp_buffer_number(buffer, pauses->sums.count + pauses->row_count + more);
+    const gp_pause_sum *sums = pauses->sums.rows;
     for (size_t i = 0; i < pauses->sums.count; i++)
-        write_pause_sum(&pauses->sums.rows[i], pauses->sums.rows[i].ended, buffer);
+        write_pause_sum(&sums[i], sums[i].ended, buffer);
     for (uint32_t i = 0; i < pauses->row_count; i++)
         write_pause_sum(&pauses->rows[i], of->place, buffer);
     if (more)
@@ -463,7 +464,7 @@ static bool look_at_tags(reading *of)
 
 static void write_tags(const reading *of, gp_buffer *buffer)
 {
-    const gp_blame_table *pairs = &of->session->tags->pairs;
+    const gp_rows *pairs = &of->session->tags->pairs;
     gp_buffer_number(buffer, count_tags(of->tags));
     for (uint32_t tag = 0; tag < GP_TAGS; tag++) {
         const gp_tag_row *row = &of->tags[tag];
@@ -476,11 +477,12 @@ static void write_tags(const reading *of, gp_buffer *buffer)
         for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
             gp_buffer_number(buffer, numbers[i]);
     }
+    const gp_blame *rows = pairs->rows;
     gp_buffer_number(buffer, pairs->count);
     for (size_t i = 0; i < pairs->count; i++) {
-        gp_buffer_number(buffer, pairs->rows[i].waiter);
-        gp_buffer_number(buffer, pairs->rows[i].holder);
-        gp_buffer_number(buffer, pairs->rows[i].wait);
+        gp_buffer_number(buffer, rows[i].waiter);
+        gp_buffer_number(buffer, rows[i].holder);
+        gp_buffer_number(buffer, rows[i].wait);
     }
 }
 

@@ -69,7 +69,7 @@ static void add_up_rows(gp_totals *totals)
 
 static gp_status read_tags(gp_gil_state *gil, gp_session *session, uint64_t now, gp_totals *totals)
 {
-    const gp_blame_table *pairs = &session->tags->pairs;
+    const gp_rows *pairs = &session->tags->pairs;
     gp_gil_state_charge_tags(gil, session, now);
     gp_tag_state_rows(session, now, totals->tags);
     totals->tagged = true;

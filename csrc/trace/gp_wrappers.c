@@ -4,14 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/gp_thread_local.h"
 #include "trace/gp_tracer_object.h"
-
-#if defined(__GLIBC__)
-/* glibc reserves room for this in every thread; one load instead of a call on the hot path */
-#define GP_THREAD_LOCAL __attribute__((tls_model("initial-exec"))) static __thread
-#else
-#define GP_THREAD_LOCAL static __thread
-#endif
 
 enum {
     PAUSES = 4, /* between two looks at a mutex that is taken */

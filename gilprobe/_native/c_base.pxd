@@ -20,6 +20,7 @@ cdef extern from "base/gp_status.h" nogil:
 cdef extern from "base/gp_clock.h" nogil:
     ctypedef struct gp_clock_rate:
         uint64_t factor
+    void gp_clock_begin()
     void gp_clock_init()
     const char *gp_clock_name()
     uint64_t gp_clock_ticks()

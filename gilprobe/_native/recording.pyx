@@ -7,6 +7,9 @@ where it stands. A trace that runs is read through `decode_snapshot` and `decode
 memory.
 """
 
+cimport cython
+from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytearray cimport PyByteArray_AS_STRING
 from cpython.unicode cimport PyUnicode_DecodeUTF8
 from libc.stddef cimport size_t
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
@@ -19,12 +22,30 @@ HEADER_SIZE = GP_RECORDING_HEADER
 CHUNK_HEADER_SIZE = GP_CHUNK_HEADER
 
 
-cdef inline const uint8_t *start_of(const uint8_t[::1] view) noexcept:
-    return &view[0] if view.shape[0] != 0 else NULL
+# Cython's memory views cost whoever loads this as much as all else here.
+@cython.final
+@cython.no_gc
+cdef class _View:
+    """The memory of a contiguous object, which stays where it is meanwhile."""
 
+    cdef Py_buffer held
 
-cdef inline const uint32_t *numbers_of(const uint32_t[::1] view) noexcept:
-    return &view[0] if view.shape[0] != 0 else NULL
+    def __cinit__(self, data, size_t item, int flags=PyBUF_SIMPLE):
+        PyObject_GetBuffer(data, &self.held, flags)
+        if <size_t>self.held.itemsize != item:
+            raise ValueError(f"items must have {item} bytes, got {self.held.itemsize}")
+
+    def __dealloc__(self):
+        PyBuffer_Release(&self.held)
+
+    cdef const uint8_t *bytes(self) noexcept:
+        return <const uint8_t *>self.held.buf
+
+    cdef size_t count(self) noexcept:
+        return <size_t>(self.held.len // self.held.itemsize)
+
+    cdef gp_cursor cursor(self) noexcept:
+        return gp_cursor_over(self.bytes(), self.count())
 
 
 cdef int check(const gp_cursor *cursor) except -1:
@@ -47,50 +68,53 @@ cdef inline object number_or_none(uint32_t number):
 # ---- frame ----
 
 
-def check_header(const uint8_t[::1] header) -> None:
+def check_header(header) -> None:
     """Raise ValueError unless these are the first `HEADER_SIZE` bytes of a recording of a version known here."""
+    cdef _View view = _View(header, 1)
     cdef gp_status status = GP_EINVAL
-    if header.shape[0] == GP_RECORDING_HEADER:
-        status = gp_recording_check(&header[0])
+    if view.count() == GP_RECORDING_HEADER:
+        status = gp_recording_check(view.bytes())
     if status == GP_EUNSUPPORTED:
         raise ValueError(f"a recording must be of version {GP_RECORDING_VERSION}, "
-                         f"this one is of version {gp_chunk_get32(&header[8])}")
+                         f"this one is of version {gp_chunk_get32(view.bytes() + 8)}")
     if status != GP_OK:
         raise ValueError("this is not a gilprobe recording")
 
 
-def chunk_size(const uint8_t[::1] header, uint64_t left):
+def chunk_size(header, uint64_t left):
     """Return the length of a chunk's payload by its header; None if the end of the file, `left` bytes on, cuts it."""
+    cdef _View view = _View(header, 1)
     cdef size_t size = 0
     cdef const char *wrong = b""
     cdef gp_chunk_state state
-    if header.shape[0] != GP_CHUNK_HEADER:
+    if view.count() != GP_CHUNK_HEADER:
         return None
-    state = gp_chunk_look(&header[0], left, &size, &wrong)
+    state = gp_chunk_look(view.bytes(), left, &size, &wrong)
     if state == GP_CHUNK_WRONG:
         raise ValueError(wrong.decode())
     return size if state == GP_CHUNK_WHOLE else None
 
 
-def is_intact(const uint8_t[::1] header, const uint8_t[::1] payload) -> bool:
+def is_intact(header, payload) -> bool:
     """Whether a chunk has the checksum that its header says."""
-    cdef uint32_t expected
-    if header.shape[0] != GP_CHUNK_HEADER:
+    cdef _View head = _View(header, 1), view = _View(payload, 1)
+    if head.count() != GP_CHUNK_HEADER:
         return False
-    expected = gp_chunk_get32(&header[8])
-    return gp_chunk_checksum(&header[0], start_of(payload), payload.shape[0]) == expected
+    return gp_chunk_checksum(head.bytes(), view.bytes(), view.count()) == gp_chunk_get32(head.bytes() + 8)
 
 
-def crc32(const uint8_t[::1] data, uint32_t crc=0) -> int:
+def crc32(data, uint32_t crc=0) -> int:
     """Return the CRC-32 of `data` behind bytes whose CRC-32 is `crc`, as zlib has it."""
-    return gp_crc32(crc, start_of(data), data.shape[0])
+    cdef _View view = _View(data, 1)
+    return gp_crc32(crc, view.bytes(), view.count())
 
 
 # ---- names, threads, places ----
 
 
-cdef list pairs_of(const uint8_t[::1] payload, void (*read)(gp_cursor *, gp_name_row *) noexcept nogil):
-    cdef gp_cursor cursor = gp_cursor_over(start_of(payload), payload.shape[0])
+cdef list pairs_of(payload, void (*read)(gp_cursor *, gp_name_row *) noexcept nogil):
+    cdef _View view = _View(payload, 1)
+    cdef gp_cursor cursor = view.cursor()
     cdef gp_name_row row
     rows = []
     while not gp_cursor_at_end(&cursor):
@@ -101,27 +125,29 @@ cdef list pairs_of(const uint8_t[::1] payload, void (*read)(gp_cursor *, gp_name
     return rows
 
 
-def decode_labels(const uint8_t[::1] payload) -> list:
+def decode_labels(payload) -> list:
     """Return the pairs (label, name) of a LABL."""
     return pairs_of(payload, gp_read_label)
 
 
-def decode_names(const uint8_t[::1] payload) -> list:
+def decode_names(payload) -> list:
     """Return the pairs (native identifier, name) of a NAME."""
     return pairs_of(payload, gp_read_name)
 
 
-def split_interpreter(const uint8_t[::1] payload) -> tuple:
+def split_interpreter(payload) -> tuple:
     """Return the interpreter that a THRD or PLAC is about, and the entries behind its number."""
-    cdef gp_cursor cursor = gp_cursor_over(start_of(payload), payload.shape[0])
+    cdef _View view = _View(payload, 1)
+    cdef gp_cursor cursor = view.cursor()
     cdef uint32_t number = gp_read_interpreter(&cursor)
     check(&cursor)
-    return number, memoryview(payload)[payload.shape[0] - (cursor.end - cursor.at):]
+    return number, memoryview(payload)[view.count() - (cursor.end - cursor.at):]
 
 
-def decode_threads(const uint8_t[::1] entries) -> list:
+def decode_threads(entries) -> list:
     """Return (account, native identifier, label, name by the operating system, first tick) for each thread of a THRD."""
-    cdef gp_cursor cursor = gp_cursor_over(start_of(entries), entries.shape[0])
+    cdef _View view = _View(entries, 1)
+    cdef gp_cursor cursor = view.cursor()
     cdef gp_thread_row row
     rows = []
     while not gp_cursor_at_end(&cursor):
@@ -132,14 +158,15 @@ def decode_threads(const uint8_t[::1] entries) -> list:
     return rows
 
 
-def decode_places(const uint8_t[::1] entries, uint32_t first=0) -> list:
+def decode_places(entries, uint32_t first=0) -> list:
     """Return (parent or None, kind, line or thread, function, file) for each place of a PLAC.
 
     They are numbered from `first` on. Kind 0 is Python code with its line, 1 native code with the thread's account;
     2 stands for deeper frames that are missing, 3 for what nobody could see, 4 for a task of an event loop, whose name
     stands for the function.
     """
-    cdef gp_cursor cursor = gp_cursor_over(start_of(entries), entries.shape[0])
+    cdef _View view = _View(entries, 1)
+    cdef gp_cursor cursor = view.cursor()
     cdef gp_place_row row
     cdef uint32_t number = first
     rows = []
@@ -153,9 +180,10 @@ def decode_places(const uint8_t[::1] entries, uint32_t first=0) -> list:
     return rows
 
 
-def decode_seen(const uint8_t[::1] entries) -> list:
+def decode_seen(entries) -> list:
     """Return (reason, account, first tick, tick, place or None, state) for each hold of a SEEN."""
-    cdef gp_cursor cursor = gp_cursor_over(start_of(entries), entries.shape[0])
+    cdef _View view = _View(entries, 1)
+    cdef gp_cursor cursor = view.cursor()
     cdef gp_seen_row row
     rows = []
     while not gp_cursor_at_end(&cursor):
@@ -169,70 +197,67 @@ def decode_seen(const uint8_t[::1] entries) -> list:
 # ---- events ----
 
 
-cdef gp_described described_by(const uint32_t[::1] threads, const uint32_t[::1] places) noexcept:
+cdef gp_described described_by(_View threads, _View places) noexcept:
     cdef gp_described described
-    described.threads = numbers_of(threads)
-    described.places = numbers_of(places)
-    described.thread_count = threads.shape[0]
-    described.place_count = places.shape[0]
+    described.threads = <const uint32_t *>threads.held.buf
+    described.places = <const uint32_t *>places.held.buf
+    described.thread_count = threads.count()
+    described.place_count = places.count()
     return described
 
 
-def events_head(const uint8_t[::1] payload) -> tuple[int, int, int]:
+def events_head(payload) -> tuple[int, int, int]:
     """Return the interpreter, the number of events and the number dropped so far of an EVNT."""
-    cdef gp_events events = gp_events_over(start_of(payload), payload.shape[0])
+    cdef _View view = _View(payload, 1)
+    cdef gp_events events = gp_events_over(view.bytes(), view.count())
     check(&events.cursor)
     return events.interpreter, events.count, events.dropped
 
 
-def read_events(const uint8_t[::1] payload, const uint32_t[::1] threads, const uint32_t[::1] places,
+def read_events(payload, threads, places,
                 uint64_t factor) -> tuple:
     """Return the events of an EVNT as columns: kinds, threads, places, starts, durations, in nanoseconds.
 
     `threads` and `places` say what the interpreter's own numbers stand for; 2**32 - 1 stands for nothing. `factor`
     is the length of a tick, nanoseconds * 2**32.
     """
-    cdef gp_events events = gp_events_over(start_of(payload), payload.shape[0])
-    cdef gp_described described = described_by(threads, places)
+    cdef _View view = _View(payload, 1), names = _View(threads, 4), spots = _View(places, 4)
+    cdef gp_events events = gp_events_over(view.bytes(), view.count())
+    cdef gp_described described = described_by(names, spots)
     cdef gp_clock_rate rate
     cdef gp_columns columns
-    cdef const char *wrong
-    cdef uint8_t[::1] kinds
-    cdef uint32_t[::1] who, where
-    cdef int64_t[::1] starts, durations
+    cdef const char *wrong = NULL
     check(&events.cursor)
     rate.factor = factor
     count = events.count
-    blank = tuple([memoryview(bytearray(count * size)).cast(letter)
-                   for size, letter in ((1, "B"), (4, "I"), (4, "I"), (8, "q"), (8, "q"))])
-    if count == 0:
-        return blank
-    kinds, who, where, starts, durations = blank
-    columns.kinds = &kinds[0]
-    columns.threads = &who[0]
-    columns.places = &where[0]
-    columns.starts_ns = &starts[0]
-    columns.durations_ns = &durations[0]
-    with nogil:
-        wrong = gp_events_columns(&events, &described, rate, &columns)
+    blank = [bytearray(count * size) for size in (1, 4, 4, 8, 8)]
+    columns.kinds = <uint8_t *>PyByteArray_AS_STRING(blank[0])
+    columns.threads = <uint32_t *>PyByteArray_AS_STRING(blank[1])
+    columns.places = <uint32_t *>PyByteArray_AS_STRING(blank[2])
+    columns.starts_ns = <int64_t *>PyByteArray_AS_STRING(blank[3])
+    columns.durations_ns = <int64_t *>PyByteArray_AS_STRING(blank[4])
+    if count != 0:
+        with nogil:
+            wrong = gp_events_columns(&events, &described, rate, &columns)
     if wrong != NULL:
         raise ValueError(wrong.decode())
-    return blank
+    return tuple([memoryview(column).cast(letter) for column, letter in zip(blank, "BIIqq")])
 
 
-def add_events(const uint8_t[::1] payload, const uint32_t[::1] threads, const uint32_t[::1] places,
-               uint64_t[::1] sums) -> None:
+def add_events(payload, threads, places, sums) -> None:
     """Add the events of an EVNT to `sums`: hold ticks, wait ticks, holds, waits for each thread of the file."""
-    cdef gp_events events = gp_events_over(start_of(payload), payload.shape[0])
-    cdef gp_described described = described_by(threads, places)
+    cdef _View view = _View(payload, 1), names = _View(threads, 4), spots = _View(places, 4)
+    cdef _View totals = _View(sums, 8, PyBUF_WRITABLE)
+    cdef gp_events events = gp_events_over(view.bytes(), view.count())
+    cdef gp_described described = described_by(names, spots)
     cdef const char *wrong
-    cdef size_t count = sums.shape[0] // 4
-    cdef gp_events_sum *into = <gp_events_sum *>&sums[0] if count != 0 else NULL
+    cdef gp_events_sum *into = <gp_events_sum *>totals.held.buf
+    cdef size_t count = totals.count()
     check(&events.cursor)
-    if sums.shape[0] % 4 != 0:
-        raise ValueError(f"sums must hold four numbers for each thread, got {sums.shape[0]}")
+    if count % 4 != 0:
+        raise ValueError(f"sums must hold four numbers for each thread, got {count}")
     with nogil:
-        wrong = gp_events_add(&events, &described, into, count)
+        wrong = gp_events_add(&events, &described, into, count // 4)
     if wrong != NULL:
         raise ValueError(wrong.decode())
 
@@ -372,9 +397,10 @@ cdef dict read_pauses(gp_cursor *cursor, const gp_totals_row *totals):
     return {"lost": lost, "sums": sums, "longest": longest, "looks": read_tallies(cursor, totals)}
 
 
-def decode_pauses(const uint8_t[::1] entries, uint64_t factor) -> list:
+def decode_pauses(entries, uint64_t factor) -> list:
     """Return each pause of a PAUS as in a snapshot; `factor` is the length of a tick, nanoseconds * 2**32."""
-    cdef gp_cursor cursor = gp_cursor_over(start_of(entries), entries.shape[0])
+    cdef _View view = _View(entries, 1)
+    cdef gp_cursor cursor = view.cursor()
     cdef gp_totals_row totals = gp_totals_with_factor(factor)
     rows = []
     while not gp_cursor_at_end(&cursor):
@@ -444,7 +470,7 @@ cdef dict totals_as_dict(const gp_totals_row *row):
     }
 
 
-def decode_snapshot(const uint8_t[::1] payload) -> dict:
+def decode_snapshot(payload) -> dict:
     """Return the totals, accounts, sites, blame, stalls, looks and callbacks of a SNAP, by these words. Times in nanoseconds.
 
     A site is (place, releases, hold, wait, CPU time of the holds or 0 where that was not recorded); a row of blame (waiter, holder, place or None, wait); a stall (waiter, its
@@ -461,7 +487,8 @@ def decode_snapshot(const uint8_t[::1] payload) -> dict:
     None where nothing had one, or has rows of (number, name, hold, wait, off, holds, waits), and those of (waiter's
     number, holder's number, wait), where 0 stands for no label. Whether there are such accounts and places is for the caller to check.
     """
-    cdef gp_cursor cursor = gp_cursor_over(start_of(payload), payload.shape[0])
+    cdef _View view = _View(payload, 1)
+    cdef gp_cursor cursor = view.cursor()
     cdef gp_totals_row totals
     cdef uint64_t i, count
     gp_read_totals(&cursor, &totals)

@@ -69,6 +69,9 @@ def frames_differ() -> str | None:
     return None if differs == NULL else differs.decode()
 
 
+gp_clock_begin()  # so that the first trace need not wait until the clock's rate is known
+
+
 def clock_name() -> str:
     """Name of the tracer's clock: "tsc", "cntvct" or "monotonic"."""
     gp_clock_init()

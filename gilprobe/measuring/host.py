@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from gilprobe.model.diagnosis import Diagnosis
-    from gilprobe.model.environment import Build, Capabilities, CpuTimes, Environment
+    from gilprobe.model.environment import Build, Environment
+    from gilprobe.model.machine import Capabilities, CpuTimes
 
 _ROOT = ""
 _IMPLEMENTATIONS = {"cpython": "CPython"}  # as in :mod:`platform`
@@ -168,7 +169,7 @@ def load_average() -> float | None:
 
 def cpu_times(root: Path | str = _ROOT) -> CpuTimes | None:
     """Read ``/proc/stat`` (proc_stat(5)) for the cores of the affinity mask; None where there is none."""
-    from gilprobe.model.environment import CpuTimes
+    from gilprobe.model.machine import CpuTimes
 
     wanted = {f"cpu{number}" for number in affinity()}
     rows = [line.split() for line in _read(f"{root}/proc/stat").splitlines()]
@@ -205,7 +206,7 @@ def capabilities() -> Capabilities:
     Capabilities
         Version and build of the interpreter, whether the tracer works, the clock, the usable cores.
     """
-    from gilprobe.model.environment import Capabilities
+    from gilprobe.model.machine import Capabilities
 
     works, reason = tracer.support()
     locks, locks_reason = tracer.locks_support()
@@ -300,7 +301,7 @@ def diagnose() -> Diagnosis:
 def _read(path: str) -> str:
     """Return the file's text without surrounding space; empty if it can't be read."""
     try:
-        with open(path, encoding="utf-8", errors="replace") as file:  # noqa: PTH123  # pathlib costs more
-            return file.read().strip()
+        with open(path, "rb", buffering=0) as file:  # noqa: PTH123  # all else costs a measured program more
+            return file.read().decode(errors="replace").strip()
     except OSError:
         return ""

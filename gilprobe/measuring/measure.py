@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from gilprobe.measuring.teams import ArmPlan, Clock, TeamRun
-    from gilprobe.model.environment import CpuTimes
+    from gilprobe.model.machine import CpuTimes
 
 Progress = Callable[[str, float], None]
 """Called between runs with the current step and the completed share (0 to 1)."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from gilprobe.model.environment import CpuTimes
+    from gilprobe.model.machine import CpuTimes
 
 _OTHER_LOAD_LIMIT = 0.05
 _STEAL_LIMIT = 0.01

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from gilprobe.model import codec
 
 if TYPE_CHECKING:
-    from gilprobe.model.environment import Capabilities, Environment
+    from gilprobe.model.environment import Environment
+    from gilprobe.model.machine import Capabilities
 
 SCHEMA = 1
 """Version of the printed form."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from gilprobe.errors import InvalidValueError
 from gilprobe.model.plain_data import dataclass
 
@@ -104,7 +102,7 @@ class Distribution:
             raise InvalidValueError(f"q must be between 0 and 1, got {q!r}")
         if not self.count:
             return 0.0
-        rank = max(1, math.ceil(q * self.count))
+        rank = max(1, -int(-q * self.count // 1))
         if rank >= self.count:
             return self.max_s
         seen = 0

@@ -9,7 +9,6 @@ from collections import Counter, defaultdict
 
 from gilprobe._native import recording
 from gilprobe._native.tracer import LABEL_ENDED
-from gilprobe.durations import duration
 from gilprobe.model.distribution import EMPTY, Distribution
 from gilprobe.model.pauses import Collection, Pause
 from gilprobe.model.plain_data import dataclass
@@ -33,7 +32,6 @@ from gilprobe.tracing.places import (
     frame_of,
     importing,
 )
-from gilprobe.tracing.seen_holds import RecordedHold, SeenHolds
 from gilprobe.tracing.sharing_out import Looks
 
 TYPE_CHECKING = False  # as in gilprobe/__init__.py: a recorded process loads no typing
@@ -44,6 +42,7 @@ if TYPE_CHECKING:
     from gilprobe.model.environment import Environment
     from gilprobe.report import LoopCallback
     from gilprobe.tracing.loop_tasks import Running
+    from gilprobe.tracing.seen_holds import RecordedHold
 
     _Spot = tuple[Frame, str]
     """What makes a site: its frame, and its callee or nothing."""
@@ -451,12 +450,16 @@ class _NamedPart:
 
     def stalls(self, stacks: Stacks) -> Iterator[Stall]:
         """Yield the longest waits, with waiter and holder. Uses the rows up: none is kept twice."""
-        seen = SeenHolds(self._seen)
+        seen = None
+        if self._seen:  # only a recording has some
+            from gilprobe.tracing.seen_holds import SeenHolds
+
+            seen = SeenHolds(self._seen)
         paused = overlaps(self._pauses.longest())
         self.stall_rows.reverse()
         while self.stall_rows:
             row = self.stall_rows.pop()
-            hold = seen.during(row[2], row[4], row[4] + row[5])
+            hold = None if seen is None else seen.during(row[2], row[4], row[4] + row[5])
             yield self._stall(
                 *row[:7], *self._told_of(row[7], hold, stacks), *paused(row[2], row[4], row[4] + row[5])
             )
@@ -521,6 +524,8 @@ class _NamedPart:
         if self._pauses.lost:
             doubts.append(f"{self._pauses.lost} collections of garbage are missing: there was no memory")
         if totals["sites_lost_ns"]:
+            from gilprobe.durations import duration
+
             doubts.append(
                 f"{duration(totals['sites_lost_ns'] / 1e9)} have no site or blame: the tables were full"
             )

@@ -10,7 +10,6 @@ from gilprobe._native import tracer
 from gilprobe.errors import InvalidTypeError, TracerStateError, UnsupportedError
 from gilprobe.measuring.host import environment_facts
 from gilprobe.tracing import thread_names
-from gilprobe.tracing.recording_writer import RecordingWriter
 
 TYPE_CHECKING = False  # as in gilprobe/__init__.py: a recorded process loads no typing
 if TYPE_CHECKING:
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
 
     from gilprobe.model.timeline import Timeline
     from gilprobe.report import Report
+    from gilprobe.tracing.recording_writer import RecordingWriter
     from gilprobe.tracing.temporary_folder import TemporaryFolder
 
 
@@ -72,6 +72,8 @@ class Trace:
         self._temporary = timeline and path is None
         if self._temporary:
             from gilprobe.tracing import temporary_folder  # noqa: F401
+        if timeline or path is not None:
+            from gilprobe.tracing import recording_writer  # noqa: F401
         self._folder: TemporaryFolder | None = None
         self._writer: RecordingWriter | None = None
         self._session: tracer.Session | None = None
@@ -157,10 +159,12 @@ class Trace:
 
     def _open(self) -> RecordingWriter | None:
         """Create the recording, if wanted."""
+        if self._path is None and not self._temporary:
+            return None
+        from gilprobe.tracing.recording_writer import RecordingWriter
+
         if self._path is not None:
             return RecordingWriter(self._path, timeline=self._options["timeline"], later=self._later)
-        if not self._temporary:
-            return None
         from gilprobe.tracing.temporary_folder import TemporaryFolder
 
         self._folder = TemporaryFolder()

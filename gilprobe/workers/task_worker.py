@@ -26,7 +26,8 @@ from gilprobe.workers.protocol import Done, Failed, Hello, Progressed
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gilprobe.model.environment import CpuTimes, Environment
+    from gilprobe.model.environment import Environment
+    from gilprobe.model.machine import CpuTimes
     from gilprobe.workers.protocol import Message
 
 

@@ -27,7 +27,7 @@ from gilprobe.measuring.measure import (
 )
 from gilprobe.measuring.teams import ArmPlan, run_team
 from gilprobe.model.confidence import bootstrap_interval, ratio_interval
-from gilprobe.model.environment import CpuTimes
+from gilprobe.model.machine import CpuTimes
 from gilprobe.results import Arm
 
 pytestmark = pytest.mark.plain_python

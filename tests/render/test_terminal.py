@@ -8,7 +8,7 @@ import pytest
 
 from gilprobe.durations import duration
 from gilprobe.model.diagnosis import Diagnosis
-from gilprobe.model.environment import Capabilities
+from gilprobe.model.machine import Capabilities
 from gilprobe.render.shared.page import PLAIN, Look
 from gilprobe.render.shared.words import plural, scaled, share, visible
 from gilprobe.render.terminal import render_catalogue, render_diagnosis, render_environment, render_result

@@ -228,8 +228,8 @@ static void a_waiter_is_charged_by_holder_and_place_and_blames_the_longest(void)
         gp_attribution_suspect(accounts[0], &charges[i]);
     }
     CHECK_EQUAL(session->blame.count, 2);
-    CHECK_EQUAL(session->blame.rows[0].wait, 15);
-    CHECK_EQUAL(session->blame.rows[1].wait, 20);
+    CHECK_EQUAL(((gp_blame *)session->blame.rows)[0].wait, 15);
+    CHECK_EQUAL(((gp_blame *)session->blame.rows)[1].wait, 20);
     CHECK_EQUAL(accounts[0]->blamed, 35);
     gp_attribution_book_wait(session, accounts[0], 1000, 1035);
     CHECK_EQUAL(session->stalls[0].holder, 1);

@@ -406,7 +406,7 @@ static uint64_t blamed(const gp_session *session)
 {
     uint64_t sum = 0;
     for (size_t i = 0; i < session->blame.count; i++)
-        sum += session->blame.rows[i].wait;
+        sum += ((gp_blame *)session->blame.rows)[i].wait;
     return sum;
 }
 

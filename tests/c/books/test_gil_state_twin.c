@@ -853,7 +853,7 @@ static void compare_blame(const twin_watch *watch, uint64_t now)
                     overlap(session, from, open ? now : held->to);
         }
     for (size_t i = 0; i < session->blame.count; i++) {
-        const gp_blame *row = &session->blame.rows[i];
+        const gp_blame *row = (const gp_blame *)session->blame.rows + i;
         unsigned stack = stack_of(row->place);
         CHECK(stack < STACKS);
         blame[side_of(session, row->waiter)][side_of(session, row->holder)][stack % STACKS] -= row->wait;
@@ -922,7 +922,8 @@ static void compare_tags(const twin_watch *watch, uint64_t now)
                     overlap(session, from, held->ended == 0 ? now : held->to);
         }
     for (size_t i = 0; i < session->tags->pairs.count; i++)
-        is.charged[session->tags->pairs.rows[i].waiter] += session->tags->pairs.rows[i].wait;
+        is.charged[((gp_blame *)session->tags->pairs.rows)[i].waiter] +=
+            ((gp_blame *)session->tags->pairs.rows)[i].wait;
     for (unsigned tag = 1; tag <= TAGS; tag++) {
         CHECK_EQUAL(rows[tag].off, should.of[AWAY][tag]);
         CHECK_EQUAL(rows[tag].wait, should.of[WAITING][tag]);

@@ -94,8 +94,8 @@ static gp_look_sums of(gp_session *session, gp_thread *thread)
 {
     gp_look_sums sums = {0};
     for (size_t i = 0; i < session->tallies.count; i++)
-        if (session->tallies.rows[i].holder == number_of(session, thread))
-            gp_look_sums_add(&sums, &session->tallies.rows[i].sums);
+        if (((gp_tally *)session->tallies.rows)[i].holder == number_of(session, thread))
+            gp_look_sums_add(&sums, &((gp_tally *)session->tallies.rows)[i].sums);
     return sums;
 }
 

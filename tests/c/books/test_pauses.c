@@ -105,7 +105,7 @@ static gp_pause_sum total(const gp_session *session)
 {
     gp_pause_sum sum = {.count = 0};
     for (size_t i = 0; i < session->pauses.sums.count; i++)
-        gp_pause_sum_up(&sum, &session->pauses.sums.rows[i]);
+        gp_pause_sum_up(&sum, (const gp_pause_sum *)session->pauses.sums.rows + i);
     return sum;
 }
 
@@ -113,7 +113,7 @@ static uint64_t blamed(const gp_session *session)
 {
     uint64_t ticks = 0;
     for (size_t i = 0; i < session->blame.count; i++)
-        ticks += session->blame.rows[i].wait;
+        ticks += ((gp_blame *)session->blame.rows)[i].wait;
     return ticks;
 }
 
@@ -175,8 +175,9 @@ static void a_pause_that_ends_as_its_hold_does_belongs_to_it(void)
     take(other, 1020);
     end(session, 1030);
     CHECK_EQUAL(session->pauses.sums.count, 1);
-    CHECK(session->pauses.sums.rows[0].ended != GP_ROW_NONE);
-    CHECK(session->pauses.sums.rows[0].ended != session->pauses.sums.rows[0].place);
+    const gp_pause_sum *sum = session->pauses.sums.rows;
+    CHECK(sum->ended != GP_ROW_NONE);
+    CHECK(sum->ended != sum->place);
     CHECK_EQUAL(total(session).held, 20);
     gp_session_free(session);
 }
@@ -318,8 +319,8 @@ static void a_look_in_a_pause_is_kept_apart(void)
     stops(main_thread, 1030);
     end(session, 1050);
     CHECK_EQUAL(session->pause_tallies.count, 1);
-    CHECK_EQUAL(session->pause_tallies.rows[0].sums.looks, 2);
-    CHECK_EQUAL(session->tallies.rows[0].sums.looks, 2);
+    CHECK_EQUAL(((gp_tally *)session->pause_tallies.rows)[0].sums.looks, 2);
+    CHECK_EQUAL(((gp_tally *)session->tallies.rows)[0].sums.looks, 2);
     gp_session_free(session);
 }
 
@@ -344,12 +345,13 @@ static void rows_of_ended_threads_become_one(void)
     uint64_t renamed[2] = {(uint64_t)1 << 5 | (uint64_t)1 << 9};
     for (uint32_t holder = 0; holder < 100; holder++)
         CHECK(gp_pause_sums_add(&pauses.sums, &(gp_pause_sum){holder, 1, 2, 0, .held = holder, .count = 1}));
-    gp_pause_sums_rename(&pauses.sums, renamed, 3);
+    gp_rows_rename(&pauses.sums, &gp_pause_sum_rows, renamed, 3);
     CHECK_EQUAL(pauses.sums.count, 98);
+    const gp_pause_sum *sums = pauses.sums.rows;
     for (size_t i = 0; i < pauses.sums.count; i++)
-        if (pauses.sums.rows[i].holder == 3) {
-            CHECK_EQUAL(pauses.sums.rows[i].count, 3);
-            CHECK_EQUAL(pauses.sums.rows[i].held, 3 + 5 + 9);
+        if (sums[i].holder == 3) {
+            CHECK_EQUAL(sums[i].count, 3);
+            CHECK_EQUAL(sums[i].held, 3 + 5 + 9);
         }
     gp_pauses_free(&pauses);
 }

@@ -36,10 +36,10 @@ static void pairs_are_bounded_and_add_up(void)
                 sum += 1 + waiter + holder;
             }
     for (size_t i = 0; i < books->pairs.count; i++)
-        charged += books->pairs.rows[i].wait;
+        charged += ((gp_blame *)books->pairs.rows)[i].wait;
     CHECK_EQUAL(charged, sum);
     CHECK(books->pairs.count <= GP_TAG_PAIRS_MAX + 64);
-    CHECK_EQUAL(books->pairs.rows[0].wait, 2); /* known before, so it goes on */
+    CHECK_EQUAL(((gp_blame *)books->pairs.rows)[0].wait, 2); /* known before, so it goes on */
     gp_tag_books_free(books);
     gp_tag_books_free(NULL);
 }

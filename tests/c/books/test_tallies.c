@@ -10,11 +10,11 @@ enum { THREADS = 12, PLACES = 7, RECORDS = 20000 };
 
 static gp_look_sums twin[THREADS][PLACES][PLACES];
 
-static void check_tallies(const gp_tally_table *table)
+static void check_tallies(const gp_rows *table)
 {
     gp_look_sums seen[THREADS][PLACES][PLACES] = {{{{0}}}};
     for (size_t i = 0; i < table->count; i++) {
-        const gp_tally *row = &table->rows[i];
+        const gp_tally *row = (const gp_tally *)table->rows + i;
         CHECK(row->holder < THREADS && row->ended < PLACES && row->looked < PLACES);
         CHECK_EQUAL(seen[row->holder][row->ended][row->looked].looks, 0); /* each comes once */
         seen[row->holder][row->ended][row->looked] = row->sums;
@@ -22,10 +22,10 @@ static void check_tallies(const gp_tally_table *table)
     CHECK_EQUAL(memcmp(seen, twin, sizeof twin), 0);
 }
 
-static void add(gp_tally_table *table, uint32_t i)
+static void add(gp_rows *table, uint32_t i)
 {
     uint32_t holder = i * 7 % THREADS, ended = i * 5 / 3 % PLACES, looked = i / 11 % PLACES;
-    gp_tally *row = gp_tallies_row(table, holder, ended, looked);
+    gp_tally *row = gp_tally_of(table, holder, ended, looked);
     CHECK(row != NULL);
     gp_look_sums look = gp_look_sums_of(3, i), *sums = &twin[holder][ended][looked];
     gp_look_sums_add(&row->sums, &look);
@@ -46,22 +46,22 @@ static void rename_in_twin(uint64_t renamed, uint32_t number)
 
 static void looks_add_up_under_any_names(void)
 {
-    gp_tally_table table = {0};
+    gp_rows table = {0};
     const uint64_t renamed[] = {1 << 5 | 1 << 11};
-    CHECK(gp_tallies_are_full(&table));
-    gp_tallies_rename(&table, renamed, 2); /* nothing yet */
+    CHECK(gp_rows_are_full(&table));
+    gp_rows_rename(&table, &gp_tally_rows, renamed, 2); /* nothing yet */
     for (uint32_t i = 0; i < RECORDS; i++)
         add(&table, i);
     check_tallies(&table);
     size_t before = table.count;
-    gp_tallies_rename(&table, renamed, 2);
+    gp_rows_rename(&table, &gp_tally_rows, renamed, 2);
     rename_in_twin(renamed[0], 2);
     check_tallies(&table);
     CHECK(table.count < before);
     for (uint32_t i = 0; i < RECORDS; i++) /* and new ones find their rows */
         add(&table, i);
     check_tallies(&table);
-    gp_tallies_clear(&table);
+    gp_rows_clear(&table, &gp_tally_rows);
     CHECK_EQUAL(table.room, 0);
 }
 
@@ -79,14 +79,14 @@ static void squares_are_as_large_as_can_be_at_most(void)
 
 static void a_full_table_refuses_new_rows_only(void)
 {
-    gp_tally_table table = {0};
+    gp_rows table = {0};
     uint32_t made = 0;
-    while (gp_tallies_row(&table, 0, made, made) != NULL)
+    while (gp_tally_of(&table, 0, made, made) != NULL)
         made++;
     CHECK_EQUAL(made, GP_TALLIES_MAX);
-    CHECK(gp_tallies_row(&table, 0, 1, 1) != NULL);
-    CHECK(gp_tallies_row(&table, 1, 0, 0) == NULL);
-    gp_tallies_clear(&table);
+    CHECK(gp_tally_of(&table, 0, 1, 1) != NULL);
+    CHECK(gp_tally_of(&table, 1, 0, 0) == NULL);
+    gp_rows_clear(&table, &gp_tally_rows);
 }
 
 int main(void)

@@ -39,7 +39,7 @@ static void clear(gp_lock_books *books)
     while (books->sessions != NULL) {
         gp_lock_session *session = books->sessions;
         books->sessions = session->next;
-        gp_lock_table_clear(&session->rows);
+        gp_rows_clear(&session->rows, &gp_lock_rows);
         free(session);
     }
     for (size_t i = 0; i < books->journals.count; i++)
@@ -73,11 +73,11 @@ static void note_release(gp_lock_books *books, gp_lock_journal *journal, uint64_
         (gp_lock_note){.until = at, .key = KEY, .sem = (uintptr_t)woken, .flags = GP_LOCK_RELEASE});
 }
 
-static gp_lock_row sum_of(const gp_lock_table *table, gp_lock_row_kind kind, uint32_t waiter, uint32_t holder)
+static gp_lock_row sum_of(const gp_rows *table, gp_lock_row_kind kind, uint32_t waiter, uint32_t holder)
 {
     gp_lock_row sum = {.count = 0};
     for (size_t i = 0; i < table->count; i++) {
-        const gp_lock_row *row = &table->rows[i];
+        const gp_lock_row *row = (const gp_lock_row *)table->rows + i;
         if (row->key.kind != kind || (kind != GP_LOCK_ROW_LENGTH && row->key.waiter != waiter) ||
             (kind == GP_LOCK_ROW_BLAME && row->key.holder != holder))
             continue;
@@ -90,7 +90,7 @@ static gp_lock_row sum_of(const gp_lock_table *table, gp_lock_row_kind kind, uin
     return sum;
 }
 
-static uint64_t blame(const gp_lock_table *table, uint32_t waiter, uint32_t holder)
+static uint64_t blame(const gp_rows *table, uint32_t waiter, uint32_t holder)
 {
     return sum_of(table, GP_LOCK_ROW_BLAME, waiter, holder).ticks;
 }
@@ -135,12 +135,13 @@ static void a_wait_that_goes_on_is_one(void)
     clear(&books);
 }
 
-static uint64_t waited_for(const gp_lock_table *table, uint32_t lock)
+static uint64_t waited_for(const gp_rows *table, uint32_t lock)
 {
+    const gp_lock_row *rows = table->rows;
     uint64_t ticks = 0;
     for (size_t i = 0; i < table->count; i++)
-        if (table->rows[i].key.kind == GP_LOCK_ROW_WAITS && table->rows[i].key.lock == lock)
-            ticks += table->rows[i].ticks;
+        if (rows[i].key.kind == GP_LOCK_ROW_WAITS && rows[i].key.lock == lock)
+            ticks += rows[i].ticks;
     return ticks;
 }
 
@@ -180,7 +181,7 @@ static void what_is_under_way_counts_up_to_now(void)
     gp_lock_journal *holder = add_thread(&books, 1), *waiter = add_thread(&books, 2),
                     *spinner = add_thread(&books, 3);
     gp_lock_session *session = begin(&books, 120);
-    gp_lock_table under_way = {0};
+    gp_rows under_way = {0};
     note_release(&books, holder, 130, spinner);
     atomic_store(&waiter->waiting.key, KEY);
     atomic_store(&waiter->waiting.lock, LOCK);
@@ -191,7 +192,7 @@ static void what_is_under_way_counts_up_to_now(void)
     atomic_store(&spinner->spin.until, 131);
     atomic_store(&spinner->spin.yields, true);
     for (int i = 0; i < 2; i++) { /* looking changes nothing */
-        gp_lock_table_clear(&under_way);
+        gp_rows_clear(&under_way, &gp_lock_rows);
         gp_lock_books_read_to(&books, session, &under_way, 200);
         CHECK_EQUAL(sum_of(&under_way, GP_LOCK_ROW_WAITS, 2, 0).ticks, 80);
         CHECK_EQUAL(blame(&under_way, 2, 1), 10);
@@ -200,13 +201,13 @@ static void what_is_under_way_counts_up_to_now(void)
         CHECK_EQUAL(session->rows.count, 0);
     }
     atomic_store(&waiter->waiting.until, 150); /* it failed then, and was not tried again yet */
-    gp_lock_table_clear(&under_way);
+    gp_rows_clear(&under_way, &gp_lock_rows);
     gp_lock_books_read_to(&books, session, &under_way, 200);
     CHECK_EQUAL(sum_of(&under_way, GP_LOCK_ROW_WAITS, 2, 0).ticks, 30);
     session->stop = 140;
     gp_lock_books_read_to(&books, session, &session->rows, 140);
     CHECK_EQUAL(sum_of(&session->rows, GP_LOCK_ROW_WAITS, 2, 0).ticks, 20);
-    gp_lock_table_clear(&under_way);
+    gp_rows_clear(&under_way, &gp_lock_rows);
     clear(&books);
 }
 
@@ -343,7 +344,7 @@ static void nothing_is_lost_or_read_twice(void)
     }
     for (int i = 0; i < 3; i++)
         pthread_join(threads[i], NULL);
-    gp_lock_table none = {0};
+    gp_rows none = {0};
     gp_lock_books_read_to(&shared, session, &none, 1 << 30);
     for (uint32_t i = 0; i < 3; i++) {
         CHECK_EQUAL(sum_of(&session->rows, GP_LOCK_ROW_WAITS, i, 0).count, 20000);

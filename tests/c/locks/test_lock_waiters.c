@@ -93,7 +93,7 @@ static void threads_do_not_disturb_each_other(void)
 
 static void sums_have_one_row_a_key(void)
 {
-    gp_lock_table table = {0};
+    gp_rows table = {0};
     for (uint32_t round = 0; round < 2; round++)
         for (uint32_t i = 0; i < 1000; i++) {
             gp_lock_row *row = gp_lock_table_row(
@@ -103,13 +103,13 @@ static void sums_have_one_row_a_key(void)
             CHECK_EQUAL(row->ticks, (uint64_t)i * (round + 1));
         }
     CHECK_EQUAL(table.count, 1000);
-    gp_lock_table_clear(&table);
+    gp_rows_clear(&table, &gp_lock_rows);
     uint32_t made = 0;
     while (gp_lock_table_row(&table, (gp_lock_row_key){.lock = made}) != NULL)
         made++;
     CHECK_EQUAL(made, GP_LOCK_ROWS_MAX);
     CHECK(gp_lock_table_row(&table, (gp_lock_row_key){.lock = 5}) != NULL);
-    gp_lock_table_clear(&table);
+    gp_rows_clear(&table, &gp_lock_rows);
 }
 
 int main(void)
