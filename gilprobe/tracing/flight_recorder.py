@@ -1,9 +1,9 @@
 """The flight recorder: what happened in the last seconds, to be written when something was wrong.
 
-It keeps sums, not events. Three traces run at a time, each begun half of `last` after the one before it. The oldest
-is written: its sums are those of the last seconds alone, its longest waits are the longest of that time, and nothing
-is cut in two, which would not hold for differences of the sums of one trace. So its memory depends on the program's
-threads and places, not on how often the GIL changes hands.
+It keeps sums, not events. Three traces run at a time, each begun half of `last` after the one before it.
+The oldest is written: its sums are those of the last seconds alone, its longest waits are the longest of that
+time, and no wait is cut in two. None of that holds for differences of the sums of one trace. So its memory
+depends on the program's threads and places, not on how often the GIL changes hands.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from gilprobe.errors import (
     InvalidValueError,
     TracerStateError,
 )
+from gilprobe.files import replacing
 from gilprobe.tracing import thread_names
 from gilprobe.tracing.recording_writer import meta_of
 from gilprobe.tracing.tracer import Trace
@@ -155,8 +156,6 @@ class FlightRecorder:
         OSError
             If the file can't be written.
         """
-        from gilprobe.files import replacing
-
         with self._lock:
             _, started_unix_ns, trace = self._oldest()
             content = _recording(trace, started_unix_ns, self.last_s, sys._getframe(1))
@@ -215,7 +214,7 @@ class FlightRecorder:
             ended.close()
 
     def _ask(self) -> None:
-        """Have a file written soon; not twice within `last`, but then what was asked for in between is in it."""
+        """Have a file written soon; at most once in `last`: what is asked for in between is in one file."""
         now_s = time.monotonic()
         if self._due_s is None:
             self._due_s = max(now_s, self._dumped_s + self.last_s)
@@ -362,16 +361,16 @@ def flight_recorder(
     Parameters
     ----------
     last : str or float
-        How far back at least: "30s", or seconds, from 1 to 3600. A file goes back to between `last` and one and a half
-        times as far; it says how far.
+        How far back at least: "30s", or seconds, from 1 to 3600. A file goes back to between `last` and one
+        and a half times as far; it says how far.
     alarm : str or float, optional
-        Write a file for each hold of the GIL that makes another thread wait for so long: "200ms", or seconds. See
-        :func:`gilprobe.alarm`. Holds within `last` of the file before are in one file.
+        Write a file for each hold of the GIL that makes another thread wait for so long: "200ms", or seconds.
+        See :func:`gilprobe.alarm`. Those that come within `last` of a file are in the next one together.
     signal : int, optional
         Write a file when this signal comes. It must have no handler; only the main thread may set it.
     path : path-like, optional
-        Name of these files: for ``a.gilprobe`` they are ``a-1.gilprobe`` to ``a-10.gilprobe``, then the first one is
-        replaced. Default: ``gilprobe-flight-PID.gilprobe`` in the current folder.
+        Name of these files: for ``a.gilprobe`` they are ``a-1.gilprobe`` to ``a-10.gilprobe``, then the first
+        one is replaced. Default: ``gilprobe-flight-PID.gilprobe`` in the current folder.
     stacks, looks, locks
         As for :func:`gilprobe.trace`.
 

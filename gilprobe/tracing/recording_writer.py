@@ -174,6 +174,7 @@ def _command() -> list[str]:
 
 
 def meta_of(environment: dict[str, Any], options: dict[str, Any], started_unix_ns: int) -> bytes:
+    """Return what a recording tells of this process: the payload of META."""
     document = {
         "pid": os.getpid(),
         "parent": os.getppid(),

@@ -1,4 +1,4 @@
-"""Run by the agent when the signal of :func:`gilprobe.arm` was sent by hand, in names that belong to no module."""
+"""Run by the agent when somebody sent the signal of :func:`gilprobe.arm` by hand: in names of no module."""
 
 try:
     from gilprobe.attached import dormant
