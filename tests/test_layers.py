@@ -36,7 +36,7 @@ FLOORS: dict[str, frozenset[str]] = {
     "workers": frozenset({"workers"}),
     "tools": frozenset({"engines", "refs", "tracing"}),
     "programs": frozenset({"programs", "programs/_follow"}),
-    "attached processes": frozenset({"attached", "attached/_woken"}),
+    "attached processes": frozenset({"attached"}),
     "attaching": frozenset({"attaching"}),
     "experiments": frozenset({"auditing", "scenarios"}),
     "what scenarios share": frozenset({"scenarios/support"}),

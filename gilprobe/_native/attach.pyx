@@ -2,9 +2,10 @@
 """The binding of what loads the agent into another process, for :mod:`gilprobe.attaching`."""
 
 from libc.errno cimport errno
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy
 
 from .c_attach cimport *
+from .c_cpython_attach cimport gp_agent_functions
 from .status cimport check_status
 
 FUNCTIONS = (
@@ -85,14 +86,7 @@ def arm(int signal_number, bytes version not None, bytes path not None) -> None:
     cdef gp_agent_order order
     if len(path) >= GP_AGENT_PATH_MAX:
         raise ValueError(f"gilprobe's own path must be shorter than {GP_AGENT_PATH_MAX} bytes, got {len(path)}")
-    memset(&order, 0, sizeof(order))
-    order.is_initialized = <uint64_t><void *>&Py_IsInitialized
-    order.ensure = <uint64_t><void *>&PyGILState_Ensure
-    order.release = <uint64_t><void *>&PyGILState_Release
-    order.new_dict = <uint64_t><void *>&PyDict_New
-    order.run_string = <uint64_t><void *>&PyRun_String
-    order.clear_error = <uint64_t><void *>&PyErr_Clear
-    order.drop = <uint64_t><void *>&Py_DecRef
+    gp_agent_functions(&order)
     memcpy(order.path, <const char *>path, len(path) + 1)
     cdef gp_status status = gp_dormant_arm(signal_number, version, &order)
     check_status(status, b"a process to attach to", f"signal must be one without a handler, got {signal_number}", errno)

@@ -60,12 +60,3 @@ cdef extern from "attach/gp_dormant.h" nogil:
     int gp_dormant_signal()
     int gp_dormant_wake(int32_t process, int32_t thread, int signal_number, uint64_t ticket)
 
-
-cdef extern from "Python.h" nogil:
-    int Py_IsInitialized()
-    int PyGILState_Ensure()
-    void PyGILState_Release(int)
-    void *PyDict_New()
-    void *PyRun_String(const char *, int, void *, void *)
-    void PyErr_Clear()
-    void Py_DecRef(void *)

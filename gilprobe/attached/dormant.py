@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from gilprobe.attached.recording import EndsOnce
 
 _BELOW_THE_LAST = 9  # signals near the last one are rarely used
-_BY_HAND = os.path.join(os.path.dirname(os.path.abspath(__file__)), "_woken", "by_hand.py")  # noqa: PTH100, PTH118, PTH120
+_BY_HAND = os.path.join(os.path.dirname(os.path.abspath(__file__)), "by_hand.py")  # noqa: PTH100, PTH118, PTH120
 _NAMES = 1000
 
 _folder: str | None = None

@@ -59,7 +59,7 @@ LABEL_COUNTERS = {
     "label_wait": "Time waiting for the GIL under a label.",
     "label_blamed": "Time that others waited while code under the label had the GIL.",
 }
-STALLS = ("gil_stalls", "Holds of the GIL that made another thread wait for longer than the alarm's time.")
+RINGS = ("gil_stalls", "Holds of the GIL that made another thread wait for longer than the alarm's time.")
 WAITING = ("gil_threads_waiting", "Threads that wait for the GIL now.")
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from gilprobe.integrations.figures import (
     BOUNDS_NS,
     LABEL_COUNTERS,
-    STALLS,
+    RINGS,
     WAITING,
     LabelFigures,
     alarm_or_none,
@@ -95,10 +95,10 @@ def register(
         )
     if bell is not None:
         meter.create_observable_counter(
-            f"gilprobe.{STALLS[0]}",
+            f"gilprobe.{RINGS[0]}",
             [lambda _options: [metrics.Observation(bell.count)]],
             "{stall}",
-            STALLS[1],
+            RINGS[1],
         )
 
 

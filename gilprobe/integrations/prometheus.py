@@ -20,7 +20,7 @@ from gilprobe.integrations.figures import (
     HISTOGRAMS,
     LABEL_COUNTERS,
     LOCK_HISTOGRAMS,
-    STALLS,
+    RINGS,
     WAITING,
     LabelFigures,
     alarm_or_none,
@@ -118,7 +118,7 @@ class Collector:
         if reading.what == "gil":
             yield core.GaugeMetricFamily(_PREFIX + WAITING[0], WAITING[1], value=reading.threads_waiting)
         if self._alarm is not None:
-            yield core.CounterMetricFamily(_PREFIX + STALLS[0], STALLS[1], value=self._alarm.count)
+            yield core.CounterMetricFamily(_PREFIX + RINGS[0], RINGS[1], value=self._alarm.count)
         rows = self._labels.of(reading)
         for name, told in LABEL_COUNTERS.items():
             family = core.CounterMetricFamily(f"{_PREFIX}{name}_seconds", told, labels=["label"])
@@ -217,8 +217,8 @@ class Writer:
             self._begin()
 
     def _flat(self, reading: MonitorReading) -> dict[tuple[str, str, str], float]:
-        stalls = {} if self._alarm is None else {("counter", STALLS[0], ""): float(self._alarm.count)}
-        return _flat(reading, self._labels) | stalls
+        rings = {} if self._alarm is None else {("counter", RINGS[0], ""): float(self._alarm.count)}
+        return _flat(reading, self._labels) | rings
 
 
 def _flat(reading: MonitorReading, labels: LabelFigures) -> dict[tuple[str, str, str], float]:
@@ -240,7 +240,7 @@ def _flat(reading: MonitorReading, labels: LabelFigures) -> dict[tuple[str, str,
 
 def _client_value(kind: str, name: str, which: str) -> Any:
     """Return the value of a sample in the client's file of this process; it keeps what was there."""
-    metric = _PREFIX + name + ("" if kind == "gauge" or name == STALLS[0] else "_seconds")
+    metric = _PREFIX + name + ("" if kind == "gauge" or name == RINGS[0] else "_seconds")
     names: tuple[str, ...] = ()
     if which:
         names = ("label",) if kind == "counter" else ("le",)
@@ -258,7 +258,7 @@ def _client_value(kind: str, name: str, which: str) -> Any:
 
 
 _TOLD = {
-    **dict([WAITING, STALLS]),
+    **dict([WAITING, RINGS]),
     **LABEL_COUNTERS,
     **{figure.name: figure.told for figure in (*COUNTERS, *HISTOGRAMS, *LOCK_HISTOGRAMS)},
 }

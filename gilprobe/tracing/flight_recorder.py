@@ -111,7 +111,7 @@ class FlightRecorder:
         self._process, self._traces = os.getpid(), []
         self._halted, self._wake = False, _thread.allocate_lock()
         self._wake.acquire()
-        self._turn()
+        self._renew()
         try:
             if self._after is not None:
                 from gilprobe.tracing.stall_alarm import Alarm
@@ -188,7 +188,7 @@ class FlightRecorder:
             try:
                 self._dump_if_asked()
                 if not self._halted and time.monotonic() >= self._next_s():
-                    self._turn()
+                    self._renew()
             except Exception as error:
                 _complain(f"the flight recorder can't go on as it should: {error}")
                 self._wake.acquire(timeout=self.last_s / _TRACES)
@@ -201,7 +201,7 @@ class FlightRecorder:
         """Return when the next trace begins."""
         return self._traces[-1][0] + self.last_s / (_TRACES - 1)
 
-    def _turn(self) -> None:
+    def _renew(self) -> None:
         """Begin a trace; end the oldest if the next one is old enough."""
         trace = Trace(**self._options, _told=False)
         began = time.monotonic(), time.time_ns()
