@@ -31,7 +31,7 @@ import common
 from common import Question, Row
 
 from gilprobe._native import attach
-from gilprobe.attached.dormant import arm
+from gilprobe.attached import dormant
 from gilprobe.tracing.flight_recorder import flight_recorder
 from gilprobe.tracing.monitoring import monitor
 from gilprobe.tracing.tracer import trace
@@ -186,7 +186,7 @@ def _full_flight() -> Iterator[None]:
 
 @contextmanager
 def _armed() -> Iterator[None]:
-    arm()
+    dormant.arm()
     try:
         yield
     finally:

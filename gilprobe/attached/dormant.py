@@ -72,7 +72,7 @@ def arm(signal: int | None = None, *, folder: str | os.PathLike[str] | None = No
 
 def _default() -> int:
     try:
-        from _signal import SIGRTMAX
+        from _signal import SIGRTMAX  # type: ignore[import-not-found]
     except ImportError:
         raise UnsupportedError("waiting to be attached to needs Linux on x86-64") from None
     return int(SIGRTMAX) - _BELOW_THE_LAST
