@@ -56,6 +56,8 @@ static bool may_act(const ucontext_t *context)
     long result = (long)registers[REG_RAX];
     if (at >= code_begin && at < code_end)
         return true;
+    if (at % PAGE < 2 || at % PAGE > PAGE - 2) /* what is beside the page may not be readable */
+        return false;
     if (is_system_call(at))
         return result == SYS_read ? reads_no_file((int)registers[REG_RDI])
                                   : gp_waits_freely(result, (uint64_t)registers[REG_RSI]);
