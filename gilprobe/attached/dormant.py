@@ -17,7 +17,7 @@ TYPE_CHECKING = False  # as in gilprobe/__init__.py: a dormant process loads no 
 if TYPE_CHECKING:
     from gilprobe.attached.recording import EndsOnce
 
-_BELOW_THE_LAST = 9  # signals near the last one are rarely used
+_DEFAULT = 55  # nine below SIGRTMAX of Linux: hardly any program uses it
 _BY_HAND = os.path.join(os.path.dirname(os.path.abspath(__file__)), "by_hand.py")  # noqa: PTH100, PTH118, PTH120
 _NAMES = 1000
 
@@ -59,7 +59,7 @@ def arm(signal: int | None = None, *, folder: str | os.PathLike[str] | None = No
         raise InvalidTypeError(f"signal must be an integer or None, got {signal!r}")
     if not isinstance(folder, str | bytes | os.PathLike | None):
         raise InvalidTypeError(f"folder must be a path or None, got {folder!r}")
-    number = int(signal) if signal is not None else native.armed() or _default()
+    number = int(signal) if signal is not None else native.armed() or _DEFAULT
     try:
         native.arm(number, _release().encode(), os.fsencode(_BY_HAND))
     except NotImplementedError as error:
@@ -68,14 +68,6 @@ def arm(signal: int | None = None, *, folder: str | os.PathLike[str] | None = No
         raise InvalidValueError(str(error)) from None
     _folder = None if folder is None else os.path.abspath(os.fsdecode(folder))  # noqa: PTH100
     return number
-
-
-def _default() -> int:
-    try:
-        from _signal import SIGRTMAX  # type: ignore[import-not-found]
-    except ImportError:
-        raise UnsupportedError("waiting to be attached to needs Linux on x86-64") from None
-    return int(SIGRTMAX) - _BELOW_THE_LAST
 
 
 def _release() -> str:
