@@ -18,6 +18,7 @@ SOURCE_SUFFIXES = {".c", ".h", ".cpp", ".pyx", ".pxd", ".pxi", ".in"}
 NEVER_IN_WHEEL = {"tests", "csrc", "benchmarks", "docs", ".ci"}
 FOLLOWS = "gilprobe/programs/_follow/sitecustomize.py"
 AGENT = "gilprobe/attaching/agent.so"
+DORMANT = "gilprobe-dormant.pth"  # beside the package
 PAGE = "gilprobe/render"
 PARTS_OF_PAGE = (
     "templates/page.html.j2",
@@ -48,7 +49,7 @@ def wheel_faults(path: Path, version: str) -> list[str]:
         for file in files:
             if file.suffix in SOURCE_SUFFIXES:
                 faults.append(f"holds a source file: {file} (pyproject.toml: wheel.exclude)")
-            if file.parts[0] not in {"gilprobe", info} or NEVER_IN_WHEEL & set(file.parts):
+            if file.parts[0] not in {"gilprobe", DORMANT, info} or NEVER_IN_WHEEL & set(file.parts):
                 faults.append(f"holds what is not the package: {file}")
         if "gilprobe/py.typed" not in names:
             faults.append("lacks gilprobe/py.typed: type checkers will ignore its annotations")

@@ -30,6 +30,9 @@ from typing import TYPE_CHECKING
 import common
 from common import Question, Row
 
+from gilprobe._native import attach
+from gilprobe.attached import dormant
+from gilprobe.tracing.flight_recorder import flight_recorder
 from gilprobe.tracing.monitoring import monitor
 from gilprobe.tracing.tracer import trace
 
@@ -172,11 +175,31 @@ def _slowed(name: str, limit: float, limit_cpu: float, off: list[Run], on: list[
         )
 
 
+@contextmanager
+def _full_flight() -> Iterator[None]:
+    """Run a flight recorder as it is after its first seconds: with all of its traces."""
+    with flight_recorder(3600) as flight:
+        flight._renew()
+        flight._renew()
+        yield
+
+
+@contextmanager
+def _armed() -> Iterator[None]:
+    dormant.arm()
+    try:
+        yield
+    finally:
+        attach.disarm()
+
+
 # Arms with a trace: name, the trace, and by how many per cent a request may take longer, and use more CPU.
 ARMS: tuple[tuple[str, Callable[[], AbstractContextManager[object]], float, float], ...] = (
     ("sites", trace, 1.0, 4.0),
     ("monitor", monitor, 1.0, 4.0),
     ("stacks + timeline", lambda: trace(stacks=True, timeline=True), 2.5, 8.0),
+    ("flight recorder", _full_flight, 3.0, 10.0),
+    ("armed", _armed, 0.5, 1.0),
 )
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from gilprobe import kernels, refs
+    from gilprobe.attached.dormant import arm
     from gilprobe.auditing import audit, audit_module
     from gilprobe.auditing.sharing import sharing
     from gilprobe.errors import GilProbeError
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from gilprobe.report import Report, ThreadAccount
     from gilprobe.results import ScenarioResult
     from gilprobe.scenarios import run
+    from gilprobe.tracing.flight_recorder import FlightRecorder, flight_recorder
     from gilprobe.tracing.labelling import label, thread_times
     from gilprobe.tracing.merging import merge
     from gilprobe.tracing.monitoring import Monitor, monitor
@@ -46,6 +48,7 @@ __version__ = "0.1.0"
 __all__ = [
     "AuditResult",
     "Capabilities",
+    "FlightRecorder",
     "GilProbeError",
     "Monitor",
     "MonitorReading",
@@ -55,9 +58,11 @@ __all__ = [
     "ThreadAccount",
     "Trace",
     "alarm",
+    "arm",
     "audit",
     "audit_module",
     "capabilities",
+    "flight_recorder",
     "kernels",
     "label",
     "merge",
@@ -74,6 +79,7 @@ __all__ = [
 _HOMES: dict[str, str | None] = {
     "AuditResult": "gilprobe.model.audit_result",
     "Capabilities": "gilprobe.model.machine",
+    "FlightRecorder": "gilprobe.tracing.flight_recorder",
     "GilProbeError": "gilprobe.errors",
     "Monitor": "gilprobe.tracing.monitoring",
     "MonitorReading": "gilprobe.model.monitor_reading",
@@ -83,9 +89,11 @@ _HOMES: dict[str, str | None] = {
     "ThreadAccount": "gilprobe.report",
     "Trace": "gilprobe.tracing.tracer",
     "alarm": "gilprobe.tracing.stall_alarm",
+    "arm": "gilprobe.attached.dormant",
     "audit": "gilprobe.auditing",
     "audit_module": "gilprobe.auditing",
     "capabilities": "gilprobe.measuring.host",
+    "flight_recorder": "gilprobe.tracing.flight_recorder",
     "kernels": None,
     "label": "gilprobe.tracing.labelling",
     "load_ipython_extension": "gilprobe.ipython",  # used by `%load_ext gilprobe`
@@ -102,10 +110,12 @@ _HOMES: dict[str, str | None] = {
 
 # public name -> the part of the compiled core that it needs
 _COMPILED = {
+    "gilprobe.attached.dormant": "attach",
     "gilprobe.auditing": "tracer",
     "gilprobe.auditing.sharing": "references",
     "gilprobe.measuring.host": "tracer",
     "gilprobe.scenarios": "tracer",
+    "gilprobe.tracing.flight_recorder": "tracer",
     "gilprobe.tracing.labelling": "tracer",
     "gilprobe.tracing.merging": "tracer",
     "gilprobe.tracing.monitoring": "tracer",

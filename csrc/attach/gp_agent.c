@@ -81,7 +81,6 @@ static void *run(void *argument)
     return NULL;
 }
 
-/* Start the thread; returns 0 or an errno. It inherits the caller's mask: all signals are blocked. */
 int gp_agent_start(const gp_agent_order *order)
 {
     gp_agent_order *copy = malloc(sizeof *copy);

@@ -20,4 +20,8 @@ typedef struct {
     char path[GP_AGENT_PATH_MAX]; /* of the Python code */
 } gp_agent_order;
 
+/* Start the thread; returns 0 or an errno. It inherits the caller's mask, in which all signals are blocked.
+ */
+int gp_agent_start(const gp_agent_order *order);
+
 #endif

@@ -6,7 +6,6 @@
 #include <dlfcn.h>
 #include <elf.h>
 #include <errno.h>
-#include <linux/futex.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -21,11 +20,8 @@
 #include <sys/user.h>
 #include <sys/wait.h>
 
+#include "attach/gp_waits_freely.h"
 #include "base/gp_clock.h"
-
-#ifndef SYS_epoll_pwait2
-#define SYS_epoll_pwait2 441
-#endif
 
 enum {
     XSTATE_MAX = 64 << 10, /* the vector registers: 2.7 kB with AVX-512, 11 kB with AMX */
@@ -107,34 +103,7 @@ static bool reads_no_file(pid_t process, uint64_t fd)
 /* Whether a thread that waits in this system call holds no lock of the C library. */
 static bool waits_freely(pid_t process, long call, uint64_t first, uint64_t second)
 {
-    switch (call) {
-    case SYS_read:
-        return reads_no_file(process, first);
-    case SYS_epoll_wait:
-    case SYS_epoll_pwait:
-    case SYS_epoll_pwait2:
-    case SYS_select:
-    case SYS_pselect6:
-    case SYS_poll:
-    case SYS_ppoll:
-    case SYS_accept:
-    case SYS_accept4:
-    case SYS_recvfrom:
-    case SYS_recvmsg:
-    case SYS_nanosleep:
-    case SYS_clock_nanosleep:
-    case SYS_pause:
-    case SYS_rt_sigtimedwait:
-    case SYS_wait4:
-    case SYS_waitid:
-        return true;
-    case SYS_futex:
-        /* Semaphores, conditions, so also the GIL. glibc's own locks (malloc, the loader) and mutexes wait
-         * with plain FUTEX_WAIT. */
-        return (second & FUTEX_CMD_MASK) == FUTEX_WAIT_BITSET;
-    default:
-        return false;
-    }
+    return call == SYS_read ? reads_no_file(process, first) : gp_waits_freely(call, second);
 }
 
 static bool will_begin_again(long result, long call)

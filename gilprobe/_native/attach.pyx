@@ -5,6 +5,7 @@ from libc.errno cimport errno
 from libc.string cimport memcpy
 
 from .c_attach cimport *
+from .c_cpython_attach cimport gp_agent_functions
 from .status cimport check_status
 
 FUNCTIONS = (
@@ -68,3 +69,39 @@ def inject(int process, uint64_t dlopen, tuple code not None, bytes agent not No
     check_status(status, b"an attachment", f"{agent!r} must be gilprobe's agent", errno)
     return (OUTCOMES[<int>injected.outcome], injected.error, injected.thread, bool(injected.waited), injected.stopped_ns,
             injected.searched_ns)
+
+
+def arm(int signal_number, bytes version not None, bytes path not None) -> None:
+    """Handle a signal: run the code that comes with it in a new thread, or that in the file `path` (csrc/attach/gp_dormant.h).
+
+    Raises
+    ------
+    NotImplementedError
+        If nobody wrote this for the platform.
+    ValueError
+        If the signal has a handler, another one is armed, or the path is too long.
+    OSError
+        If the system refuses.
+    """
+    cdef gp_agent_order order
+    if len(path) >= GP_AGENT_PATH_MAX:
+        raise ValueError(f"gilprobe's own path must be shorter than {GP_AGENT_PATH_MAX} bytes, got {len(path)}")
+    gp_agent_functions(&order)
+    memcpy(order.path, <const char *>path, len(path) + 1)
+    cdef gp_status status = gp_dormant_arm(signal_number, version, &order)
+    check_status(status, b"a process to attach to", f"signal must be one without a handler, got {signal_number}", errno)
+
+
+def disarm() -> None:
+    """Put the signal back as it was, unless the program has a handler of its own by now."""
+    gp_dormant_disarm()
+
+
+def armed() -> int:
+    """Return the armed signal; 0: none."""
+    return gp_dormant_signal()
+
+
+def wake(int process, int thread, int signal_number, uint64_t ticket) -> int:
+    """Send the signal with a ticket to a thread of an armed process; return 0 or an errno."""
+    return gp_dormant_wake(process, thread, signal_number, ticket)

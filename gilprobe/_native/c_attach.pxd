@@ -51,3 +51,12 @@ cdef extern from "attach/gp_agent.h" nogil:
         uint64_t clear_error
         uint64_t drop
         char path[256]
+
+
+cdef extern from "attach/gp_dormant.h" nogil:
+    const char *GP_DORMANT_NAME
+    gp_status gp_dormant_arm(int signal_number, const char *version, const gp_agent_order *order)
+    void gp_dormant_disarm()
+    int gp_dormant_signal()
+    int gp_dormant_wake(int32_t process, int32_t thread, int signal_number, uint64_t ticket)
+

@@ -25,7 +25,7 @@ def record(path: str, options: str, duration_s: float | None) -> None:
         For how long at most.
     """
     began_s = time.monotonic()
-    recording = _EndsOnce(ProgramRecording(path, RecordOptions.from_text(options), told=False, later=False))
+    recording = EndsOnce(ProgramRecording(path, RecordOptions.from_text(options), told=False, later=False))
     atexit.register(recording.end)
     try:
         channel().send({"recording": True})
@@ -37,7 +37,7 @@ def record(path: str, options: str, duration_s: float | None) -> None:
         atexit.unregister(recording.end)
 
 
-class _EndsOnce:
+class EndsOnce:
     """A recording that ends once: its time is over, or the process ends."""
 
     def __init__(self, recording: ProgramRecording) -> None:
@@ -45,7 +45,13 @@ class _EndsOnce:
         self._pid = os.getpid()
         self._ending = _thread.allocate_lock()
 
+    @property
+    def mine(self) -> bool:
+        """Return whether it is this process's: else this is a forked child."""
+        return os.getpid() == self._pid
+
     def end(self) -> None:
-        if os.getpid() == self._pid:  # else a forked child: its parent does it
+        """End it; nothing in a forked child, whose parent does it."""
+        if self.mine:
             with self._ending:
                 self._recording.close()

@@ -17,7 +17,8 @@ from gilprobe import __version__
 from gilprobe._native import attach as native
 from gilprobe.attached import bootstrap
 from gilprobe.attached.channel import ToolChannel
-from gilprobe.attaching.target import ProcessGoneError, Target, look_at, refusal
+from gilprobe.attaching.target import ProcessGoneError, Target, look_at, refusal, user_of
+from gilprobe.attaching.waking import Armed, armed, ticket, wake
 from gilprobe.errors import GilProbeError, InvalidValueError, TimeLimitError, UnsupportedError
 
 if TYPE_CHECKING:
@@ -46,14 +47,17 @@ class Injected:
         For how long it stood still.
     took_s : float
         From the call to the function's begin.
+    signal : int or None
+        The signal that has woken the process (:func:`gilprobe.arm`); None: the thread was stopped by ptrace.
     """
 
-    target: Target
+    target: Target | Armed
     channel: ToolChannel
     thread: int
     waited: bool
     stopped_s: float
     took_s: float
+    signal: int | None = None
 
     def result(self, timeout_s: float | None = None) -> Any:
         """Return what the function returned, after its end.
@@ -93,8 +97,9 @@ def inject(
 ) -> Injected:
     """Run ``module.function(**arguments)`` in a new thread of another process; return when it has begun.
 
-    One thread of the process stands still for about a millisecond; the function's own waits for the GIL as
-    any other does. What the function raises is sent here; nothing is printed there.
+    A process that waits for it (:func:`gilprobe.arm`) gets a signal. Of another one a thread stands still for
+    about a millisecond. The function's own thread waits for the GIL as any other does. What the function
+    raises is sent here; nothing is printed there.
 
     Parameters
     ----------
@@ -130,15 +135,16 @@ def inject(
     began_s = time.monotonic()
     check_supported()
     folders = [str(_PACKAGE), *(str(Path(folder).absolute()) for folder in packages)]
-    target = look_at(pid, native.FUNCTIONS)
+    user, woken = user_of(pid), armed(pid)
+    target = look_at(pid, native.FUNCTIONS) if woken is None else woken
     for path in (str(AGENT), *folders):
         check_shared(pid, path)
-        _check_owner(target, path)
+        _check_owner(user, path)
     with ExitStack() as stack:
-        process = _process(target)
+        process = _process(pid)
         stack.callback(os.close, process)
-        folder = stack.enter_context(_folder(target))
-        listener = stack.enter_context(_listener(target, folder))
+        number, folder = stack.enter_context(_folder(pid, user, asleep=woken is not None))
+        listener = stack.enter_context(_listener(user, folder))
         order = {
             "socket": f"{folder}/socket",
             "user": os.geteuid(),
@@ -149,18 +155,23 @@ def inject(
             "arguments": json.loads(json.dumps(dict(arguments), allow_nan=False)),
         }
         code = f"{folder}/start.py"
-        _write(target, code, f"{Path(bootstrap.__file__).read_text('utf-8')}\n\n_start({order!r})\n")
+        _write(user, code, f"{Path(bootstrap.__file__).read_text('utf-8')}\n\n_start({order!r})\n")
         # The last step: in a folder of its own, another user could put links in place of our files.
-        _give(target, folder)
+        _give(user, folder)
         until_s = began_s + timeout_s
-        thread, waited, stopped_ns = _load(target, code, min(timeout_s, _SEARCH_S))
-        channel = _answer(target, listener, process, until_s)
+        if isinstance(target, Armed):
+            thread, waited, stopped_ns = wake(target, number, listener, process, until_s), False, 0
+        else:
+            thread, waited, stopped_ns = _load(target, code, min(timeout_s, _SEARCH_S))
+        channel = _answer(pid, listener, process, until_s)
         try:
-            _begin(target, channel, until_s)
+            _begin(pid, channel, until_s)
         except BaseException:
             channel.close()
             raise
-    return Injected(target, channel, thread, waited, stopped_ns / 1e9, time.monotonic() - began_s)
+    took_s = time.monotonic() - began_s
+    signal = None if woken is None else woken.signal
+    return Injected(target, channel, thread, waited, stopped_ns / 1e9, took_s, signal)
 
 
 def check_supported() -> None:
@@ -177,12 +188,12 @@ def check_supported() -> None:
         )
 
 
-def _process(target: Target) -> int:
+def _process(pid: int) -> int:
     """Return a descriptor that tells when the process ends."""
     try:
-        return os.pidfd_open(target.pid)
+        return os.pidfd_open(pid)
     except ProcessLookupError:
-        raise ProcessGoneError(f"process {target.pid} has ended") from None
+        raise ProcessGoneError(f"process {pid} has ended") from None
 
 
 def check_shared(pid: int, path: str) -> None:
@@ -204,7 +215,7 @@ def check_shared(pid: int, path: str) -> None:
         )
 
 
-def _check_owner(target: Target, path: str) -> None:
+def _check_owner(user: int, path: str) -> None:
     """Check that the process is not made to run what a third user may change.
 
     Raises
@@ -214,7 +225,7 @@ def _check_owner(target: Target, path: str) -> None:
     """
     for each in (path, os.path.dirname(path)):  # noqa: PTH120
         status = os.stat(each)  # noqa: PTH116
-        if status.st_mode & 0o002 or status.st_uid not in (0, os.geteuid(), target.user):
+        if status.st_mode & 0o002 or status.st_uid not in (0, os.geteuid(), user):
             raise InvalidValueError(
                 f"code for another process must be safe from other users, got {each!r}: "
                 f"mode {status.st_mode & 0o777:o}, user {status.st_uid}"
@@ -222,22 +233,27 @@ def _check_owner(target: Target, path: str) -> None:
 
 
 @contextmanager
-def _folder(target: Target) -> Iterator[str]:
-    """Make a folder for what both processes use, mode 0700."""
+def _folder(pid: int, user: int, *, asleep: bool) -> Iterator[tuple[int, str]]:
+    """Make a folder for what both processes use, mode 0700; yield its ticket, or 0, and its path."""
+    if asleep:
+        with ticket() as made:
+            check_shared(pid, made[1])
+            yield made
+        return
     # Root's own temporary folder may be out of the user's reach.
-    where = None if target.user == os.geteuid() else "/tmp"  # noqa: S108  # mkdtemp makes a folder of its own there
+    where = None if user == os.geteuid() else "/tmp"  # noqa: S108  # mkdtemp makes a folder of its own there
     with tempfile.TemporaryDirectory(prefix="gilprobe-", dir=where) as folder:
-        check_shared(target.pid, folder)
-        yield folder
+        check_shared(pid, folder)
+        yield 0, folder
 
 
-def _give(target: Target, path: str) -> None:
-    if target.user != os.geteuid():
-        os.chown(path, target.user, -1, follow_symlinks=False)
+def _give(user: int, path: str) -> None:
+    if user != os.geteuid():
+        os.chown(path, user, -1, follow_symlinks=False)
 
 
 @contextmanager
-def _listener(target: Target, folder: str) -> Iterator[socket.socket]:
+def _listener(user: int, folder: str) -> Iterator[socket.socket]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
         path = f"{folder}/socket"
         try:
@@ -245,17 +261,17 @@ def _listener(target: Target, folder: str) -> Iterator[socket.socket]:
         except OSError as error:  # its name may have 107 bytes
             raise GilProbeError(f"can't make a socket in {folder!r}: {error}; set TMPDIR") from None
         os.chmod(path, 0o600)  # noqa: PTH101
-        _give(target, path)
+        _give(user, path)
         listener.listen(1)
         yield listener
 
 
-def _write(target: Target, path: str, text: str) -> None:
+def _write(user: int, path: str, text: str) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
     with open(os.open(path, flags, 0o600), "w", encoding="utf-8") as file:  # noqa: PTH123
         file.write(text)
-        if target.user != os.geteuid():
-            os.fchown(file.fileno(), target.user, -1)
+        if user != os.geteuid():
+            os.fchown(file.fileno(), user, -1)
 
 
 def _load(target: Target, code: str, patience_s: float) -> tuple[int, bool, int]:
@@ -295,7 +311,7 @@ def _failure(target: Target, outcome: str, error: int) -> GilProbeError:
     return GilProbeError(f"process {pid} can't be attached to: {reasons[outcome]}")
 
 
-def _answer(target: Target, listener: socket.socket, process: int, until_s: float) -> ToolChannel:
+def _answer(pid: int, listener: socket.socket, process: int, until_s: float) -> ToolChannel:
     """Return the connection to the process, when it has made it."""
     while True:
         left_s = until_s - time.monotonic()
@@ -304,26 +320,26 @@ def _answer(target: Target, listener: socket.socket, process: int, until_s: floa
         if listener in ready:
             connection, _ = listener.accept()
             peer = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
-            if int.from_bytes(peer[:4], "little") == target.pid:
+            if int.from_bytes(peer[:4], "little") == pid:
                 return ToolChannel(connection)
             connection.close()
         elif process in ready:
-            raise ProcessGoneError(f"process {target.pid} has ended")
+            raise ProcessGoneError(f"process {pid} has ended")
         elif left_s <= 0:
             raise TimeLimitError(
-                f"process {target.pid} gave no sign of life in time: a thread of it may keep the GIL in C"
+                f"process {pid} gave no sign of life in time: a thread of it may keep the GIL in C"
             )
 
 
-def _begin(target: Target, channel: ToolChannel, until_s: float) -> None:
+def _begin(pid: int, channel: ToolChannel, until_s: float) -> None:
     """Wait until the function has begun."""
     try:
         message = channel.receive(max(0.001, until_s - time.monotonic()))
     except TimeoutError:
-        raise TimeLimitError(f"process {target.pid} could not import gilprobe in time") from None
+        raise TimeLimitError(f"process {pid} could not import gilprobe in time") from None
     if message is None:
-        raise ProcessGoneError(f"process {target.pid} has ended")
-    _check(target.pid, message)
+        raise ProcessGoneError(f"process {pid} has ended")
+    _check(pid, message)
 
 
 def _check(pid: int, message: dict[str, Any]) -> None:

@@ -115,6 +115,19 @@ class Elf:
         return int.from_bytes(self._read(address, 4), "little")
 
 
+def user_of(pid: int) -> int:
+    """Return the effective user of a process.
+
+    Raises
+    ------
+    InvalidValueError
+        If it can't run now, or is none.
+    ProcessGoneError
+        If there is no such process.
+    """
+    return int(_status(pid)["Uid"].split()[1])
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """A process with a CPython that can be attached to.

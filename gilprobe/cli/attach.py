@@ -66,10 +66,10 @@ def execute(arguments: argparse.Namespace, _output: Output) -> int:
     tell = _silent if arguments.quiet else complain
     from gilprobe.attaching import inject
     from gilprobe.attaching.injecting import check_shared, check_supported
-    from gilprobe.attaching.target import look_at
+    from gilprobe.attaching.target import user_of
 
     check_supported()
-    with _written_to(target, look_at(pid).user) as path:
+    with _written_to(target, user_of(pid)) as path:
         check_shared(pid, os.path.dirname(path))  # noqa: PTH120
         order = {"path": path, "options": options, "duration_s": duration_s}
         with inject(
@@ -127,8 +127,7 @@ def _wait(injected: Injected, tell: Any) -> None:
         injected.result(_BEGIN_S)  # its first message says that it records
         tell(
             f"recording process {pid} (CPython {injected.target.release}): attached in "
-            f"{duration(injected.took_s)}, thread {injected.thread} stood still for "
-            f"{duration(injected.stopped_s)}; Ctrl-C ends it"
+            f"{duration(injected.took_s)}, {_way(injected)}; Ctrl-C ends it"
         )
         injected.result()
     except KeyboardInterrupt:
@@ -138,6 +137,12 @@ def _wait(injected: Injected, tell: Any) -> None:
         tell(f"process {pid} has ended")
     except TimeoutError:
         raise GilProbeError(f"process {pid} does not answer: the recording ends when it can") from None
+
+
+def _way(injected: Injected) -> str:
+    if injected.signal is not None:
+        return f"by signal {injected.signal}"
+    return f"thread {injected.thread} stood still for {duration(injected.stopped_s)}"
 
 
 def _show(target: str, question: Any) -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from gilprobe.cli.output import Output
     from gilprobe.model.traced_process import TracedProcess
+    from gilprobe.programs.flight_recording import FlightOptions, FlightRecording
     from gilprobe.programs.follow import Follower
     from gilprobe.programs.program import Program
     from gilprobe.programs.program_recording import ProgramRecording, RecordOptions
@@ -33,7 +34,16 @@ _READING_S = 3.0  # don't keep the user waiting at the program's end
 _MAGIC = b"GILPROBE"  # the first bytes of a recording
 _WITHOUT_PUNCTUATION = dict.fromkeys(b"_@%+=:,./-")  # as in :mod:`shlex`, without loading it
 _WITH_VALUE = {
-    "record": ("-o", "--output", "--duration", "--stall", *QUESTION_OPTIONS),
+    "record": (
+        "-o",
+        "--output",
+        "--duration",
+        "--stall",
+        "--last",
+        "--on-alarm",
+        "--on-signal",
+        *QUESTION_OPTIONS,
+    ),
     "top": ("--interval", "--own"),
 }
 """The commands that run a program, and their options that have a value."""
@@ -57,6 +67,17 @@ def register(commands: argparse._SubParsersAction[Any]) -> None:
     parser.add_argument("--duration", metavar="TIME", help="stop recording after TIME; the program continues")
     parser.add_argument(
         "--stall", metavar="TIME", help="report at once a hold that makes another thread wait for TIME"
+    )
+    parser.add_argument(
+        "--last", metavar="TIME", help="keep only the last TIME, in memory; FILE is written at the end"
+    )
+    parser.add_argument(
+        "--on-alarm",
+        metavar="TIME",
+        help="with --last: also write a file when a hold makes another thread wait for TIME",
+    )
+    parser.add_argument(
+        "--on-signal", metavar="NAME", help="with --last: also write a file when this signal comes"
     )
     add_question(parser)
     parser.add_argument("--quiet", action="store_true", help="show no report at the end")
@@ -145,6 +166,7 @@ def execute(arguments: argparse.Namespace, output: Output) -> int | Callable[[],
     duration_s = _seconds(arguments.duration, "--duration")
     stall_s = _stall_limit(arguments.stall)
     options = what(arguments, stall_s)
+    flight = _flight(arguments)
     able = host.capabilities()
     if able.tracer != "exact" and (able.gil_enabled or able.locks != "exact"):
         raise UnsupportedError(f"the GIL can't be traced: {able.tracer_reason}")
@@ -164,7 +186,7 @@ def execute(arguments: argparse.Namespace, output: Output) -> int | Callable[[],
     try:
         recording = _CommandRecording(
             target,
-            begin(target, options),
+            begin(target, options, flight),
             follower,
             quiet=arguments.quiet,
             began_ns=began_ns,
@@ -203,16 +225,49 @@ def _seconds(text: str | None, option: str) -> float | None:
     return None if text is None else parse_duration(text, option)
 
 
-def _stall_limit(text: str | None) -> float | None:
+def _stall_limit(text: str | None, option: str = "--stall") -> float | None:
     """Check what the watch would refuse too late, when an earlier recording is already lost."""
-    seconds = _seconds(text, "--stall")
+    seconds = _seconds(text, option)
     if seconds is None:
         return None
     from gilprobe.tracing.stall_watch import LONGEST_LIMIT_S
 
     if seconds > LONGEST_LIMIT_S:
-        raise InvalidValueError(f"--stall must be at most {LONGEST_LIMIT_S:g}s, got {ascii(text)[:60]}")
+        raise InvalidValueError(f"{option} must be at most {LONGEST_LIMIT_S:g}s, got {ascii(text)[:60]}")
     return seconds
+
+
+def _flight(arguments: argparse.Namespace) -> FlightOptions | None:
+    """Return what --last and the options with it ask for; None without it."""
+    if arguments.last is None:
+        if arguments.on_alarm is not None or arguments.on_signal is not None:
+            raise InvalidValueError("--on-alarm and --on-signal need --last")
+        return None
+    if arguments.follow or arguments.duration or arguments.stall or arguments.cpu_time:
+        raise InvalidValueError("--last can't be combined with --cpu-time, --duration, --follow or --stall")
+    from gilprobe.programs.flight_recording import FlightOptions
+    from gilprobe.tracing.flight_recorder import LONGEST_S, SHORTEST_S
+
+    last_s = parse_duration(arguments.last, "--last")
+    if not SHORTEST_S <= last_s <= LONGEST_S:
+        raise InvalidValueError(
+            f"--last must be from {SHORTEST_S:g}s to {LONGEST_S:g}s, got {ascii(arguments.last)[:60]}"
+        )
+    return FlightOptions(
+        last_s, _stall_limit(arguments.on_alarm, "--on-alarm"), _signal_of(arguments.on_signal)
+    )
+
+
+def _signal_of(name: str | None) -> int | None:
+    if name is None:
+        return None
+    found = getattr(signal.Signals, f"SIG{name.upper().removeprefix('SIG')}", None)
+    fixed = (signal.SIGKILL, signal.SIGSTOP)
+    if found is None or found in fixed or signal.getsignal(found) is not signal.SIG_DFL:
+        raise InvalidValueError(
+            f"--on-signal must be the name of a signal without a handler, as USR2, got {ascii(name)[:60]}"
+        )
+    return int(found)
 
 
 def _default_name(program: Program) -> str:
@@ -267,8 +322,10 @@ def check_not_read(target: str, program: Program) -> None:
         raise InvalidValueError(f"-o must not be the program, got {target!r}")
 
 
-def begin(target: str, options: RecordOptions) -> ProgramRecording:
-    """Begin to record into `target`.
+def begin(
+    target: str, options: RecordOptions, flight: FlightOptions | None = None
+) -> ProgramRecording | FlightRecording:
+    """Begin to record into `target`, all or only the last seconds.
 
     Raises
     ------
@@ -280,6 +337,10 @@ def begin(target: str, options: RecordOptions) -> ProgramRecording:
     from gilprobe.programs.program_recording import ProgramRecording
 
     try:
+        if flight is not None:
+            from gilprobe.programs.flight_recording import FlightRecording
+
+            return FlightRecording(target, options, flight)
         return ProgramRecording(target, options)
     except GilProbeError:
         raise
@@ -343,7 +404,7 @@ class _CommandRecording:
     def __init__(
         self,
         target: str,
-        run: ProgramRecording,
+        run: ProgramRecording | FlightRecording,
         follower: Follower | None,
         *,
         quiet: bool,

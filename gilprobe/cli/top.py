@@ -124,11 +124,11 @@ def _attached(
 ) -> int:
     """Attach to a process and watch it; it goes on as before."""
     from gilprobe.attaching import inject
-    from gilprobe.attaching.target import ProcessGoneError, look_at
+    from gilprobe.attaching.target import ProcessGoneError, user_of
     from gilprobe.live.client import Listener
     from gilprobe.live.viewer import Stranger
 
-    user = look_at(pid).user
+    user = user_of(pid)
     try:
         process = Stranger(pid)
     except ProcessLookupError:

@@ -10,6 +10,7 @@ from gilprobe.model.distribution import bucket_bounds_ns
 from gilprobe.model.labels import OTHER_LABELS
 from gilprobe.render.shared.words import clipped, visible
 from gilprobe.tracing.monitoring import Monitor
+from gilprobe.tracing.stall_alarm import Alarm
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,6 +59,7 @@ LABEL_COUNTERS = {
     "label_wait": "Time waiting for the GIL under a label.",
     "label_blamed": "Time that others waited while code under the label had the GIL.",
 }
+RINGS = ("gil_stalls", "Holds of the GIL that made another thread wait for longer than the alarm's time.")
 WAITING = ("gil_threads_waiting", "Threads that wait for the GIL now.")
 
 
@@ -158,6 +160,19 @@ def running(monitor: Monitor | None) -> Monitor:
         raise InvalidTypeError(f"monitor must be a Monitor or None, got {monitor!r}")
     chosen = _SHARED if monitor is None else monitor
     return chosen if chosen.running else chosen.start()
+
+
+def alarm_or_none(alarm: Alarm | None) -> Alarm | None:
+    """Return the alarm, if it is one.
+
+    Raises
+    ------
+    InvalidTypeError
+        If it is something else.
+    """
+    if not isinstance(alarm, Alarm | None):
+        raise InvalidTypeError(f"alarm must be an Alarm or None, got {alarm!r}")
+    return alarm
 
 
 _SHARED = Monitor()

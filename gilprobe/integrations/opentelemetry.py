@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 from gilprobe.integrations.figures import (
     BOUNDS_NS,
     LABEL_COUNTERS,
+    RINGS,
     WAITING,
     LabelFigures,
+    alarm_or_none,
     counters_of,
     counts_by_bound,
     histograms_of,
@@ -27,13 +29,20 @@ if TYPE_CHECKING:
     from gilprobe.model.distribution import Distribution
     from gilprobe.model.monitor_reading import MonitorReading
     from gilprobe.tracing.monitoring import Monitor
+    from gilprobe.tracing.stall_alarm import Alarm
 
     Values = Callable[[MonitorReading], list[tuple[float, dict[str, str]]]]
 
 _SAME_READING_S = 0.1  # a collection asks for one instrument after the other: all of them from one reading
 
 
-def register(monitor: Monitor | None = None, meter_provider: Any = None, *, max_labels: int = 100) -> None:
+def register(
+    monitor: Monitor | None = None,
+    meter_provider: Any = None,
+    *,
+    max_labels: int = 100,
+    alarm: Alarm | None = None,
+) -> None:
     """Export a monitor as observable instruments, as long as the provider lasts.
 
     The API has no histogram that is observed, and to record each wait would cost more than the wait. So the
@@ -47,6 +56,8 @@ def register(monitor: Monitor | None = None, meter_provider: Any = None, *, max_
         Default: the global one.
     max_labels : int
         The first so many labels have counters of their own; all others are "(other labels)".
+    alarm : Alarm, optional
+        From :func:`gilprobe.alarm`: how often it rang is a counter, too.
 
     Raises
     ------
@@ -56,7 +67,7 @@ def register(monitor: Monitor | None = None, meter_provider: Any = None, *, max_
         If opentelemetry-api is not installed, or the GIL can't be traced here.
     """
     metrics = needed("opentelemetry.metrics", "opentelemetry")
-    labels = LabelFigures(max_labels)
+    labels, bell = LabelFigures(max_labels), alarm_or_none(alarm)
     read = _reader(running(monitor))
     meter = metrics.get_meter("gilprobe", meter_provider=meter_provider)
 
@@ -81,6 +92,13 @@ def register(monitor: Monitor | None = None, meter_provider: Any = None, *, max_
             [lambda _options: [metrics.Observation(read().threads_waiting)]],
             "{thread}",
             WAITING[1],
+        )
+    if bell is not None:
+        meter.create_observable_counter(
+            f"gilprobe.{RINGS[0]}",
+            [lambda _options: [metrics.Observation(bell.count)]],
+            "{stall}",
+            RINGS[1],
         )
 
 

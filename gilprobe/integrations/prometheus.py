@@ -20,8 +20,10 @@ from gilprobe.integrations.figures import (
     HISTOGRAMS,
     LABEL_COUNTERS,
     LOCK_HISTOGRAMS,
+    RINGS,
     WAITING,
     LabelFigures,
+    alarm_or_none,
     counters_of,
     counts_by_bound,
     histograms_of,
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 
     from gilprobe.model.monitor_reading import MonitorReading, WorstWait
     from gilprobe.tracing.monitoring import Monitor
+    from gilprobe.tracing.stall_alarm import Alarm
 
 _PREFIX = "gilprobe_"
 _WRITES_EACH_S = 1.0
@@ -43,7 +46,11 @@ _EXEMPLAR_TEXT = 40  # characters of a name: an exemplar has at most 128
 
 
 def register(
-    monitor: Monitor | None = None, registry: Any = None, *, max_labels: int = 100
+    monitor: Monitor | None = None,
+    registry: Any = None,
+    *,
+    max_labels: int = 100,
+    alarm: Alarm | None = None,
 ) -> Collector | Writer:
     """Export a monitor to Prometheus, until the result's `stop` is called.
 
@@ -55,6 +62,8 @@ def register(
         Default: the client's own. Not used with PROMETHEUS_MULTIPROC_DIR, as with the client's own metrics.
     max_labels : int
         The first so many labels have counters of their own; all others are "(other labels)".
+    alarm : Alarm, optional
+        From :func:`gilprobe.alarm`: how often it rang is a counter, too.
 
     Raises
     ------
@@ -68,10 +77,10 @@ def register(
         If the registry has such metrics already.
     """
     client = needed("prometheus_client", "prometheus")
-    labels = LabelFigures(max_labels)
+    labels, bell = LabelFigures(max_labels), alarm_or_none(alarm)
     if getattr(client.values.ValueClass, "_multiprocess", False):
-        return Writer(monitor, labels)
-    collector = Collector(running(monitor), labels, registry or client.REGISTRY)
+        return Writer(monitor, labels, bell)
+    collector = Collector(running(monitor), labels, registry or client.REGISTRY, bell)
     collector.registry.register(collector)
     return collector
 
@@ -79,8 +88,11 @@ def register(
 class Collector:
     """Gives a monitor's numbers to the registry of a single process, as they are at the scrape."""
 
-    def __init__(self, monitor: Monitor, labels: LabelFigures, registry: Any) -> None:
+    def __init__(
+        self, monitor: Monitor, labels: LabelFigures, registry: Any, alarm: Alarm | None = None
+    ) -> None:
         self.monitor = monitor
+        self._alarm = alarm
         self.registry = registry
         self._labels = labels
         self._started_s = time.time() - monitor.read().elapsed_s
@@ -105,6 +117,8 @@ class Collector:
             )
         if reading.what == "gil":
             yield core.GaugeMetricFamily(_PREFIX + WAITING[0], WAITING[1], value=reading.threads_waiting)
+        if self._alarm is not None:
+            yield core.CounterMetricFamily(_PREFIX + RINGS[0], RINGS[1], value=self._alarm.count)
         rows = self._labels.of(reading)
         for name, told in LABEL_COUNTERS.items():
             family = core.CounterMetricFamily(f"{_PREFIX}{name}_seconds", told, labels=["label"])
@@ -140,11 +154,12 @@ class Writer:
 
     _active: Writer | None = None
 
-    def __init__(self, monitor: Monitor | None, labels: LabelFigures) -> None:
+    def __init__(self, monitor: Monitor | None, labels: LabelFigures, alarm: Alarm | None = None) -> None:
         if Writer._active is not None:
             raise TracerStateError("a process must be registered once, and it is")
         self.monitor = running(monitor)
         self._labels = labels
+        self._alarm = alarm
         self._values: dict[tuple[str, str, str], Any] = {}
         self._written: dict[tuple[str, str, str], float] = {}
         self._elapsed_ns = 0
@@ -178,7 +193,7 @@ class Writer:
             if reading.elapsed_ns < self._elapsed_ns:  # the monitor was started anew
                 self._written.clear()
             self._elapsed_ns = reading.elapsed_ns
-            for key, value in _flat(reading, self._labels).items():
+            for key, value in self._flat(reading).items():
                 if key not in self._values:
                     self._values[key] = _client_value(*key)
                 if key[0] == "gauge":
@@ -198,8 +213,12 @@ class Writer:
             self.monitor = running(self.monitor)
             reading = self.monitor.read()
             self._elapsed_ns = reading.elapsed_ns
-            self._written = _flat(reading, self._labels)
+            self._written = self._flat(reading)
             self._begin()
+
+    def _flat(self, reading: MonitorReading) -> dict[tuple[str, str, str], float]:
+        rings = {} if self._alarm is None else {("counter", RINGS[0], ""): float(self._alarm.count)}
+        return _flat(reading, self._labels) | rings
 
 
 def _flat(reading: MonitorReading, labels: LabelFigures) -> dict[tuple[str, str, str], float]:
@@ -221,7 +240,7 @@ def _flat(reading: MonitorReading, labels: LabelFigures) -> dict[tuple[str, str,
 
 def _client_value(kind: str, name: str, which: str) -> Any:
     """Return the value of a sample in the client's file of this process; it keeps what was there."""
-    metric = _PREFIX + name + ("" if kind == "gauge" else "_seconds")
+    metric = _PREFIX + name + ("" if kind == "gauge" or name == RINGS[0] else "_seconds")
     names: tuple[str, ...] = ()
     if which:
         names = ("label",) if kind == "counter" else ("le",)
@@ -239,7 +258,7 @@ def _client_value(kind: str, name: str, which: str) -> Any:
 
 
 _TOLD = {
-    **dict([WAITING]),
+    **dict([WAITING, RINGS]),
     **LABEL_COUNTERS,
     **{figure.name: figure.told for figure in (*COUNTERS, *HISTOGRAMS, *LOCK_HISTOGRAMS)},
 }

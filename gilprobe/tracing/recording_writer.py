@@ -76,7 +76,7 @@ class RecordingWriter:
     def begin(self, environment: dict[str, Any], options: dict[str, Any]) -> None:
         """Write the process, its environment, and the threads' names so far."""
         self.started_unix_ns = time.time_ns()
-        self.recorder.put(b"META", _meta(environment, options, self.started_unix_ns))
+        self.recorder.put(b"META", meta_of(environment, options, self.started_unix_ns))
         thread_names.listeners.append(
             self._listener
         )  # first: a name that comes meanwhile is written twice, not lost
@@ -173,7 +173,8 @@ def _command() -> list[str]:
     return own
 
 
-def _meta(environment: dict[str, Any], options: dict[str, Any], started_unix_ns: int) -> bytes:
+def meta_of(environment: dict[str, Any], options: dict[str, Any], started_unix_ns: int) -> bytes:
+    """Return what a recording tells of this process: the payload of META."""
     document = {
         "pid": os.getpid(),
         "parent": os.getppid(),

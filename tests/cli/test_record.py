@@ -555,3 +555,38 @@ def test_help_is_of_record_before_and_of_the_program_behind_its_name(tmp_path):
     assert record(tmp_path, "app.py", "--help", target="1.gilprobe")[1] == "['app.py', '--help']\n"
     write_files(tmp_path, {"-odd.py": "import sys; print(sys.argv)"})
     assert record(tmp_path, "--", "-odd.py")[1] == "['-odd.py']\n"
+
+
+@needs_tracer
+def test_only_the_last_seconds_are_kept_and_files_are_written_on_a_signal(tmp_path):
+    code = """
+import os, signal, time
+os.kill(os.getpid(), signal.SIGUSR2)
+while not os.path.exists("out-1.gilprobe"):
+    time.sleep(0.01)
+print(os.path.exists("out.gilprobe"))
+"""
+    options = ("--last", "5s", "--on-signal", "usr2")
+    status, out, err = record(tmp_path, "-c", code, options=options)
+    assert (status, out) == (0, "True\n")
+    assert "Traced " in err
+    for name in ("out.gilprobe", "out-1.gilprobe"):
+        assert load(tmp_path / name).complete
+
+
+@needs_tracer
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--on-alarm", "1s"), "--on-alarm and --on-signal need --last"),
+        (("--last", "5s", "--follow"), "--last can't be combined with"),
+        (("--last", "1ms"), "--last must be from 1s to 3600s, got '1ms'"),
+        (("--last", "5s", "--on-signal", "KILL"), "--on-signal must be the name of a signal"),
+        (("--last", "5s", "--on-alarm", "2h"), "--on-alarm must be"),
+    ],
+)
+def test_what_a_flight_recorder_can_t_do_is_said_at_once(tmp_path, options, told):
+    status, out, err = record(tmp_path, "-c", "print(1)", options=options)
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert told in err
+    assert not list(tmp_path.iterdir())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gilprobe.integrations import asgi, celery, django, figures, flask, timing, wsgi
+from gilprobe.tracing.stall_alarm import Alarm
 
 
 class Times:
@@ -26,6 +27,22 @@ def times(monkeypatch) -> Times:
     found = Times()
     monkeypatch.setattr(timing, "thread_times", found)
     return found
+
+
+class Bell(Alarm):
+    """An alarm that has rung as often as a test says."""
+
+    def __init__(self) -> None:
+        self.rings = 0
+
+    @property
+    def count(self) -> int:
+        return self.rings
+
+
+@pytest.fixture
+def bell() -> Bell:
+    return Bell()
 
 
 class Running:

@@ -19,9 +19,10 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from gilprobe.integrations.opentelemetry import register, span_processor
 
 
-def test_every_number_is_observed_as_it_was_read():
+def test_every_number_is_observed_as_it_was_read(bell):
     reader = InMemoryMetricReader()
-    register(Shown(), MeterProvider([reader]))
+    register(Shown(), MeterProvider([reader]), alarm=bell)
+    bell.rings = 3
     found = {
         (metric.name, *point.attributes.values()): point.value
         for resource in reader.get_metrics_data().resource_metrics
@@ -33,6 +34,7 @@ def test_every_number_is_observed_as_it_was_read():
     assert found["gilprobe.gil_held",] == 4
     assert found["gilprobe.gil_contended",] == 1
     assert found["gilprobe.gil_threads_waiting",] == 2
+    assert found["gilprobe.gil_stalls",] == 3
     assert found["gilprobe.gil_wait.sum",] == READING.wait.total_s
     assert found["gilprobe.gil_wait.count", "1.024e-06"] == 2
     assert found["gilprobe.gil_wait.count", "+Inf"] == 4

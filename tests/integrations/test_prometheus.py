@@ -48,6 +48,16 @@ def test_every_number_is_exposed_as_it_was_read():
     assert found["gilprobe_label_blamed_seconds_total", label] == 2
 
 
+def test_an_alarm_has_a_counter(bell):
+    registry = client.CollectorRegistry()
+    register(Shown(), registry, alarm=bell)
+    bell.rings = 3
+    found = samples(client.generate_latest(registry).decode(), parser.text_string_to_metric_families)
+    assert found["gilprobe_gil_stalls_total",] == 3
+    with pytest.raises(InvalidTypeError, match="alarm must be an Alarm or None, got 3"):
+        register(Shown(), client.CollectorRegistry(), alarm=3)
+
+
 def test_buckets_are_exact():
     registry = client.CollectorRegistry()
     register(Shown(), registry)
