@@ -34,7 +34,8 @@ nox.options.sessions = ["lint", "types", "docs"]
 TOP = Path(__file__).resolve().parent
 PROJECT = nox.project.load_toml(TOP / "pyproject.toml")
 PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
-INTERPRETERS = ("3.12", "3.13", "3.13t", "3.14", "3.15")
+INTERPRETERS = ("3.12", "3.13", "3.13t", "3.14", "3.14t", "3.15", "3.15t")
+NEWEST = "3.15"
 # Without an environment of nox: the readme's commands and the chroots make their own.
 BARE = "none"
 
@@ -482,7 +483,7 @@ def test_arguments(name: str, given: list[str]) -> list[list[str]]:
     if given:
         return [given]
     # Hostile programs run with everything recorded; on the oldest and the newest also with sites only.
-    newest = name == INTERPRETERS[-1]
+    newest = name == NEWEST
     wanted = "not slow" if newest else "not slow and not plain_python"
     usual = ["-m", wanted, *([] if newest else ["-k", "not (hostile and sites)"])]
     if not name.endswith("t"):

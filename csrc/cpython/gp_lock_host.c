@@ -107,6 +107,17 @@ static bool has(uintptr_t key)
 
 #endif
 
+/* Since 3.15 threads look at a lock again after some of their yields, each at its own (Python/lock.c,
+ * _PyMutex_LockTimed, RELOAD_SPIN_MASK). */
+static uint32_t spin_phase(void)
+{
+#if defined(Py_GIL_DISABLED)
+    return (uint32_t)(_Py_ThreadId() >> 12);
+#else
+    return 0;
+#endif
+}
+
 /* ---- a lock for the trial ---- */
 
 #if PY_VERSION_HEX >= 0x030D0000
@@ -165,8 +176,7 @@ void gp_lock_host_prepare(void)
     static gp_lock_host host;
     host.interpreter = (const void *)PyEval_SaveThread;
     host.parks = PY_VERSION_HEX >= 0x030D0000;
-    host.blind_yields =
-        PY_VERSION_HEX >= 0x030F0000 ? 4 : 40; /* Python/lock.c, MAX_SPIN_COUNT, RELOAD_SPIN_MASK */
+    host.spin_phase = spin_phase;
     host.innermost = innermost;
     host.locate = locate;
     host.outer = gp_frames_outer;

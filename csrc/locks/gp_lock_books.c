@@ -177,8 +177,8 @@ static void look_at_spin(gp_lock_books *books, gp_lock_journal *journal, uint64_
         .at = until, .account = journal->account, .place = atomic_load(&spin->place), .kind = GP_LOCK_TAKEN};
     uintptr_t key = atomic_load(&spin->key);
     if (since == 0 || since == journal->spin_told || atomic_load(&spin->yields) ||
-        (books->blind_yields != 0 && atomic_load(&spin->tries) % books->blind_yields != 0) ||
-        now - until < books->gap_ticks || atomic_load(&spin->since) != since)
+        !gp_lock_has_looked(spin, books->rhythm) || now - until < books->gap_ticks ||
+        atomic_load(&spin->since) != since)
         return;
     journal->spin_told = since;
     add_step(books, key, &step);

@@ -39,7 +39,7 @@ typedef struct {
     _Atomic uint32_t stop_lock;        /* number of the lock that stands for any stop of all threads, + 1;
                                           0: none was met */
     uint64_t forgotten;                /* steps for which there was no memory */
-    unsigned blind_yields;             /* a spin is over after a multiple of so many; 0: of any number */
+    gp_lock_rhythm rhythm;             /* of spins */
     uint64_t gap_ticks;                /* a thread that has not spun for so long does not spin any more */
     gp_clock_rate rate;
 } gp_lock_books;

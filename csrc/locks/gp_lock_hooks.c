@@ -221,7 +221,7 @@ static bool tries_again(const gp_lock_journal *journal, uintptr_t key, uint32_t 
  * that the lock is free, however long it lasts until it runs again. */
 static bool goes_on_with_spin(const gp_lock_journal *journal, uint64_t now, uint64_t gap)
 {
-    return GET(journal->spin.tries) % gp_lock_state.blind_yields != 0 ||
+    return !gp_lock_has_looked(&journal->spin, gp_lock_state.books.rhythm) ||
            now - GET(journal->spin.until) <= gap;
 }
 
@@ -316,6 +316,15 @@ static gp_lock_journal *begin(void)
     return journal;
 }
 
+/* The thread on trial waits for itself. */
+static void free_in_trial(void)
+{
+    if (trial->frees_at == 0 || trial->freed)
+        return;
+    trial->freed = true;
+    gp_lock_state.host->release((void *)trial->lock);
+}
+
 static void try_wait(const void *sem, const char *frame)
 {
     bool parked;
@@ -327,6 +336,7 @@ static void try_wait(const void *sem, const char *frame)
     }
     atomic_store(&trial->sem, (uintptr_t)sem);
     atomic_fetch_add(&trial->waits, 1);
+    free_in_trial();
 }
 
 static gp_lock_journal *before_wait(const void *sem, const char *frame)
@@ -471,6 +481,7 @@ static void begin_spin(gp_lock_journal *journal, uintptr_t key, uint64_t now)
     SET(spin->own, gp_lock_state.host->has(key));
     SET(spin->until, now);
     SET(spin->tries, 0);
+    SET(spin->phase, gp_lock_state.host->spin_phase());
     atomic_store_explicit(&spin->since, now, memory_order_release);
     gp_lock_books_list(&gp_lock_state.books, journal); /* see look_at_spin */
 }
@@ -497,8 +508,9 @@ static void try_yield(const uintptr_t *registers, const void *caller)
             found++;
         }
     if (found != 0 || registers == NULL) {
-        atomic_fetch_add(&trial->yields, 1);
         atomic_store(&trial->yields_at, caller);
+        if (atomic_fetch_add(&trial->yields, 1) + 1 == trial->frees_at)
+            free_in_trial();
     }
 }
 
@@ -546,8 +558,11 @@ __attribute__((used)) int gp_lock_yield(const uintptr_t *registers, const void *
 /* `registers`: those of the caller that a function must restore; NULL: not known. */
 __attribute__((used)) int gp_lock_yield(const uintptr_t *registers, const void *caller)
 {
-    if (__builtin_expect(trial != NULL, 0) && trial_waits)
+    if (__builtin_expect(trial != NULL, 0) && trial_waits) {
         try_yield(registers, caller);
+        if (trial->frees_at != 0)
+            return 0; /* it waits for nobody but itself */
+    }
     const gp_lock_spin_site *site = find_site(caller);
     bool spins = gp_lock_state.host->parks && (site != NULL || registers != NULL);
     gp_lock_journal *journal = spins ? begin() : NULL;

@@ -57,7 +57,15 @@ typedef struct {
     _Atomic bool yields;    /* now */
     _Atomic bool own;       /* it has the lock itself */
     _Atomic uint32_t tries; /* yields so far */
+    _Atomic uint32_t phase; /* see gp_lock_rhythm */
 } gp_lock_spin;
+
+/* When a thread that spins looks at the lock again: after `all` yields, of which it makes no more, and before
+ * that whenever its yields and its phase together are a multiple of `every`; 0: never before. `all` 0: not
+ * known, it may be after any yield. */
+typedef struct {
+    unsigned every, all;
+} gp_lock_rhythm;
 
 /* A yield at a place where it is not known yet that threads spin there for a lock. */
 typedef struct {
@@ -97,6 +105,16 @@ typedef struct gp_lock_journal {
 
     gp_lock_note notes[GP_LOCK_NOTES];
 } gp_lock_journal;
+
+/* Whether the thread may know by now that the lock is free. Otherwise it spins on, however long it has not
+ * run. */
+static inline bool gp_lock_has_looked(const gp_lock_spin *spin, gp_lock_rhythm rhythm)
+{
+    uint32_t tries = atomic_load_explicit(&spin->tries, memory_order_relaxed);
+    uint32_t phase = atomic_load_explicit(&spin->phase, memory_order_relaxed);
+    return rhythm.all == 0 || tries % rhythm.all == 0 ||
+           (rhythm.every != 0 && (tries + phase) % rhythm.every == 0);
+}
 
 static inline gp_lock_note *gp_lock_journal_note(gp_lock_journal *journal, uint64_t number)
 {

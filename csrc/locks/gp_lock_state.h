@@ -49,6 +49,9 @@ typedef struct {
     _Atomic int yields;
     _Atomic int registers[GP_LOCK_REGISTERS]; /* how often each had the lock's address at a yield */
     _Atomic(const void *) yields_at;          /* return address */
+    int frees_at; /* at the yield of this number, or when it sleeps, the thread releases the lock, which it
+                     has itself; 0: never */
+    bool freed;
 } gp_lock_trial;
 
 extern __attribute__((visibility("hidden"))) struct gp_lock_state {
@@ -56,7 +59,6 @@ extern __attribute__((visibility("hidden"))) struct gp_lock_state {
     const gp_lock_host *host;
     gp_hook hooks[GP_LOCK_CALLS]; /* `next` may change meanwhile: relaxed */
     uint64_t gap_ticks, pause_ticks;
-    unsigned blind_yields; /* as the host says, if the trial agrees; else 1 */
 
     gp_lock_spin_site spin_sites[GP_LOCK_SPIN_SITES]; /* filled from the front while `learning_spin` */
     _Atomic bool learning_spin;

@@ -286,6 +286,14 @@ gp_status gp_lock_learn(const char **reason)
     return status;
 }
 
+gp_lock_rhythm gp_lock_spins(void)
+{
+    lock(&state->control_lock);
+    gp_lock_rhythm rhythm = state->books.rhythm;
+    unlock(&state->control_lock);
+    return rhythm;
+}
+
 /* ---- sessions ---- */
 
 static uint64_t notes_lost(void)

@@ -51,8 +51,10 @@ enum {
  * they look at is their own stack, and memory that is read safely. */
 typedef struct {
     const void *interpreter; /* an address inside the object that contains it */
-    unsigned blind_yields;   /* a thread that spins looks at the lock again after so many yields */
     bool parks;              /* whether threads park: their semaphores lie behind the address waited for */
+    /* What shifts the rhythm in which the calling thread looks at a lock while it spins (gp_lock_rhythm). The
+     * trial checks it. */
+    uint32_t (*spin_phase)(void);
     /* The calling thread's innermost level; NULL: it has none. */
     const void *(*innermost)(void);
     /* From this level on the first that runs Python code, which becomes *level, with its key, proof and
@@ -84,6 +86,10 @@ void gp_lock_prepare(const gp_lock_host *host);
 /* Whether the locks of this interpreter can be traced. Tries it at the first call: a native thread waits for
  * a lock. On GP_EUNSUPPORTED *reason says why in one line, and nothing is changed. */
 gp_status gp_lock_learn(const char **reason);
+
+/* When threads that spin look at their lock again, as gp_lock_learn has found; 0, 0: none spins, or not
+ * known. */
+gp_lock_rhythm gp_lock_spins(void);
 
 /* Begin a session, with hooks installed if it is the first. GP_EUNSUPPORTED, GP_ENOMEM, GP_ESYSTEM. */
 gp_status gp_lock_start(gp_lock_session **session, const char **reason);

@@ -18,14 +18,43 @@ static void sleep_ms(void)
     nanosleep(&(struct timespec){0, 1000000}, NULL);
 }
 
-static void *wait_for_lock(void *trial)
+/* How often the calling thread yields until it sees that its own lock is free, which it is from its yield of
+ * number `frees_at` on. */
+static int yields_until_seen(uintptr_t lock, int frees_at)
 {
     const gp_lock_host *host = gp_lock_state.host;
-    void *lock = (void *)((gp_lock_trial *)trial)->lock;
-    gp_lock_hooks_try(trial, true);
-    host->acquire(lock);
-    host->release(lock);
+    gp_lock_trial trial = {.lock = lock, .frees_at = frees_at};
+    host->acquire((void *)lock);
+    gp_lock_hooks_try(&trial, true);
+    host->acquire((void *)lock);
     gp_lock_hooks_try(NULL, false);
+    host->release((void *)lock);
+    return atomic_load(&trial.yields);
+}
+
+/* When a thread that spins looks at the lock again. Compilers and versions differ; what does not fit the
+ * phase counts as a look after each yield. */
+static gp_lock_rhythm find_rhythm(uintptr_t lock, int all)
+{
+    int first = yields_until_seen(lock, 1);
+    if (first >= all)
+        return (gp_lock_rhythm){0, (unsigned)all};
+    int every = yields_until_seen(lock, first + 1) - first;
+    bool fits = every > 0 && (gp_lock_state.host->spin_phase() + (uint32_t)first) % (uint32_t)every == 0;
+    return (gp_lock_rhythm){fits ? (unsigned)every : 1, (unsigned)all};
+}
+
+static void *wait_for_lock(void *context)
+{
+    gp_lock_trial *trial = context;
+    const gp_lock_host *host = gp_lock_state.host;
+    gp_lock_hooks_try(trial, true);
+    host->acquire((void *)trial->lock);
+    host->release((void *)trial->lock);
+    gp_lock_hooks_try(NULL, false);
+    int yields = atomic_load(&trial->yields);
+    if (yields != 0 && atomic_load(&trial->waits) != 0)
+        gp_lock_state.books.rhythm = find_rhythm(trial->lock, yields);
     return NULL;
 }
 
@@ -88,9 +117,6 @@ static void learn_spins(const gp_lock_trial *trial)
     for (int i = 0; i < GP_LOCK_REGISTERS; i++)
         if (atomic_load(&trial->registers[i]) == yields && found < 0)
             found = i;
-    bool blind = gp_lock_state.host->blind_yields != 0 && yields % (int)gp_lock_state.host->blind_yields == 0;
-    gp_lock_state.blind_yields = gp_lock_state.books.blind_yields =
-        blind ? gp_lock_state.host->blind_yields : 1;
     if (yields != 0)
         gp_lock_learn_spin(atomic_load(&trial->yields_at), found);
 }
@@ -98,6 +124,7 @@ static void learn_spins(const gp_lock_trial *trial)
 gp_status gp_lock_trial_run(const char **reason)
 {
     gp_lock_trial trial = {.lock = (uintptr_t)gp_lock_state.host->new_lock()};
+    gp_lock_state.books.rhythm = (gp_lock_rhythm){0, 0};
     if (trial.lock == 0)
         return GP_ENOMEM;
     gp_status status = gp_hooks_install(gp_lock_state.hooks, GP_LOCK_CALLS, false);

@@ -8,7 +8,10 @@ from .c_base cimport gp_buffer, gp_status
 cdef extern from "locks/gp_lock_trace.h" nogil:
     ctypedef struct gp_lock_session:
         pass
+    ctypedef struct gp_lock_rhythm:
+        unsigned every, all
     gp_status gp_lock_learn(const char **reason)
+    gp_lock_rhythm gp_lock_spins()
     gp_status gp_lock_start(gp_lock_session **session, const char **reason)
     void gp_lock_stop(gp_lock_session *session)
     void gp_lock_forget(gp_lock_session *session)

@@ -686,6 +686,17 @@ def locks_support() -> tuple[bool, str]:
     return status == GP_OK, reason.decode()
 
 
+def lock_spins() -> tuple[int, int]:
+    """When threads that spin look at their lock again, as `locks_support` has found: every so many yields, and after all.
+
+    The first is 0 if they don't before the end, the second 0 if none spins.
+    """
+    cdef gp_lock_rhythm rhythm
+    with nogil:
+        rhythm = gp_lock_spins()
+    return rhythm.every, rhythm.all
+
+
 @cython.final
 cdef class LockSession:
     """One trace of locks: begins when made, ends with `stop`. Places are recorded where not `frames_differ`."""

@@ -7,6 +7,7 @@ import queue
 import signal
 import subprocess
 import sys
+import sysconfig
 import threading
 import time
 from pathlib import Path
@@ -81,6 +82,12 @@ def lock_named(report: gilprobe.Report, name: str) -> tuple[int, Any]:
     found = [(index, lock) for index, lock in enumerate(report.locks) if lock.name == name]
     assert len(found) == 1, [lock.title for lock in report.locks]
     return found[0]
+
+
+def test_when_a_spinning_thread_looks_at_its_lock_again_is_found_by_trial():
+    """By MAX_SPIN_COUNT and RELOAD_SPIN_MASK in Python/lock.c."""
+    every = 4 if sys.version_info >= (3, 15) else 0
+    assert tracer.lock_spins() == ((every, 40) if sysconfig.get_config_var("Py_GIL_DISABLED") else (0, 0))
 
 
 @pytest.mark.parametrize("kind", [threading.Lock, threading.RLock])

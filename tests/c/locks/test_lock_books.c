@@ -353,8 +353,21 @@ static void nothing_is_lost_or_read_twice(void)
     clear(&shared);
 }
 
+static void a_spin_is_over_only_after_a_look_at_the_lock(void)
+{
+    gp_lock_spin spin = {.phase = 6};
+    const gp_lock_rhythm unknown = {0, 0}, last = {0, 40}, fourth = {4, 40};
+    for (uint32_t tries = 1; tries <= 40; tries++) {
+        atomic_store(&spin.tries, tries);
+        CHECK(gp_lock_has_looked(&spin, unknown));
+        CHECK_EQUAL(gp_lock_has_looked(&spin, last), tries == 40);
+        CHECK_EQUAL(gp_lock_has_looked(&spin, fourth), tries % 4 == 2 || tries == 40);
+    }
+}
+
 int main(void)
 {
+    a_spin_is_over_only_after_a_look_at_the_lock();
     a_wait_is_booked_behind_who_released();
     a_wait_that_goes_on_is_one();
     a_stop_is_of_what_ended_it();
