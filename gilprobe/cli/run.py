@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -9,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 from gilprobe.cli import results_page
 from gilprobe.cli.arguments import parse_threads
 from gilprobe.cli.output import STDOUT, check_outputs, complain
-from gilprobe.errors import InvalidValueError
-from gilprobe.render.shared.words import visible
+from gilprobe.errors import InvalidValueError, UnsupportedError
+from gilprobe.render.shared.words import clipped, visible
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from gilprobe.cli.output import Output
@@ -58,6 +59,9 @@ def register(commands: argparse._SubParsersAction[Any]) -> None:
         metavar="PATH",
         help="measure with this interpreter, which must have gilprobe; can be repeated",
     )
+    parser.add_argument(
+        "--on", metavar="dask://HOST:PORT", help="measure on each machine of a Dask cluster, side by side"
+    )
     parser.set_defaults(execute=execute)
 
 
@@ -72,17 +76,29 @@ def execute(arguments: argparse.Namespace, output: Output) -> int:
     if arguments.repeat is not None:
         Settings(repeat=arguments.repeat)
     check_outputs({"--html": results_page.named(arguments), "--json": arguments.json}, arguments.ids)
+    _check_cluster(arguments)
     jobs = _jobs(arguments)
-    pythons, whole = _pythons(arguments.python)
     page = results_page.target_of(arguments)
-    run = _ScenarioRun(arguments, output, jobs, pythons, threads, page)
-    try:
-        run.measure()
-    finally:  # keep the results from before Ctrl-C or a failure
-        run.deliver()
+    with _sides(arguments) as sides:
+        run = _ScenarioRun(arguments, output, jobs, sides, threads, page)
+        try:
+            run.measure()
+        finally:  # keep the results from before Ctrl-C or a failure
+            run.deliver()
     if not run.results:
         return _NOTHING_SHOWN
-    return 0 if whole and not run.failed else _FAILED
+    return 0 if sides.whole and not run.failed else _FAILED
+
+
+def _check_cluster(arguments: argparse.Namespace) -> None:
+    from gilprobe.scenarios import registry
+
+    if arguments.on is None:
+        return
+    if arguments.python:
+        raise InvalidValueError(f"--on takes no --python, got {ascii(arguments.python[0])[:60]}")
+    for name in filter(registry.is_file, arguments.ids):
+        raise InvalidValueError(f"--on measures scenarios of the catalogue, got {ascii(name)[:60]}")
 
 
 def _jobs(arguments: argparse.Namespace) -> list[_Job]:
@@ -105,6 +121,38 @@ def _jobs(arguments: argparse.Namespace) -> list[_Job]:
         wanted = [one for one in catalogue.scenarios if arguments.all or one.headline]
         jobs = [_Job(one.id, one.id, one.ceiling_s, False) for one in wanted]
     return jobs
+
+
+@dataclass(frozen=True, slots=True)
+class _Sides:
+    """What measures: interpreters of this machine, or machines of a cluster."""
+
+    pythons: tuple[Python, ...]
+    names: tuple[str, ...]
+    whole: bool  # whether these are all that were asked for
+    run_side_by_side: Callable[..., tuple[TaskOutcome[ScenarioResult], ...]]
+    machines: bool = False
+
+
+@contextlib.contextmanager
+def _sides(arguments: argparse.Namespace) -> Iterator[_Sides]:
+    """Yield what measures, as long as it is needed."""
+    from gilprobe.scenarios import own_process
+
+    if arguments.on is None:
+        pythons, whole = _pythons(arguments.python)
+        yield _Sides(pythons, python_names(pythons), whole, own_process.run_side_by_side)
+        return
+    try:
+        from gilprobe.integrations.dask_machines import Cluster
+    except ImportError as error:
+        raise UnsupportedError(f"--on needs Dask: pip install 'gilprobe[dask]' ({error})") from None
+    with contextlib.closing(Cluster(arguments.on)) as cluster:
+        for complaint in cluster.left_out:
+            complain(complaint)
+        pythons = tuple(machine.python for machine in cluster.machines)
+        names = tuple(clipped(one.named, 40) for one in pythons)
+        yield _Sides(pythons, names, not cluster.left_out, cluster.run_side_by_side, machines=True)
 
 
 def _pythons(names: Sequence[str]) -> tuple[tuple[Python, ...], bool]:
@@ -133,7 +181,7 @@ class _ScenarioRun:
         arguments: argparse.Namespace,
         output: Output,
         jobs: Sequence[_Job],
-        pythons: tuple[Python, ...],
+        sides: _Sides,
         threads: tuple[int, ...] | None,
         page: Path | None,
     ) -> None:
@@ -142,8 +190,9 @@ class _ScenarioRun:
         self._arguments = arguments
         self._output = output
         self._jobs = jobs
-        self._pythons = pythons
-        self._names = python_names(pythons)
+        self._measured = sides
+        self._pythons, self._names = sides.pythons, sides.names
+        self._several = len(sides.pythons) > 1
         self._sides: list[tuple[str, list[ScenarioResult]]] = [(name, []) for name in self._names]
         self._page = page
         self._threads = threads
@@ -173,13 +222,12 @@ class _ScenarioRun:
         from gilprobe.scenarios import own_process
 
         def told(python: Python, label: str, share: float) -> None:
-            several = len(self._pythons) > 1
             name = self._names[self._pythons.index(python)]
-            bar.update(visible(f"{name}: {label}" if several else label), share)
+            bar.update(visible(f"{name}: {label}" if self._several else label), share)
 
         asked = self._arguments
         order = own_process.ScenarioOrder(job.name, job.scenario, self._threads, asked.repeat, asked.quick)
-        return own_process.run_side_by_side(order, self._pythons, job.ceiling_s, told)
+        return self._measured.run_side_by_side(order, self._pythons, job.ceiling_s, told)
 
     def _tell(self, job: _Job, outcomes: Iterable[TaskOutcome[ScenarioResult]]) -> None:
         """Write to standard error what went wrong, and what a user's scenario printed."""
@@ -189,8 +237,7 @@ class _ScenarioRun:
                     complain(line, f"{job.scenario} printed")
             if outcome.complaint:
                 self.failed = True
-                several = len(self._pythons) > 1
-                complain(f"{name}: {outcome.complaint}" if several else outcome.complaint)
+                complain(f"{name}: {outcome.complaint}" if self._several else outcome.complaint)
 
     def _show(self, results: Sequence[ScenarioResult | None]) -> None:
         from gilprobe.render import terminal
@@ -200,7 +247,7 @@ class _ScenarioRun:
         if self._arguments.json == STDOUT or not found:
             return
         look = self._output.look
-        if len(self._pythons) > 1:
+        if self._several or self._measured.machines:
             sides = [(name, result) for name, result in found if result is not None]
             heading = "" if self._shown else self._legend()
             text = side_by_side.render_results(sides, look)
@@ -216,7 +263,8 @@ class _ScenarioRun:
 
         named = zip(self._names, self._pythons, strict=True)
         sides = [(name, one.path, one.environment) for name, one in named if one.environment is not None]
-        return side_by_side.render_pythons(sides, self._output.look) + "\n"
+        render = side_by_side.render_machines if self._measured.machines else side_by_side.render_pythons
+        return render(sides, self._output.look) + "\n"
 
     def deliver(self) -> None:
         """Write the results as JSON if asked to, and as a page."""

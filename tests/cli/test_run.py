@@ -111,6 +111,8 @@ def test_the_file_is_not_run_in_this_process(written):
         (("--all", "python-loop"), "--all takes no ID, got 'python-loop'"),
         (("./nowhere.py",), "a scenario's file must exist, got './nowhere.py'"),
         (("--python", "/nowhere/python", "python-lop"), "did you mean python-loop"),
+        (("--on", "dask://h:1", "--python", "python3"), "--on takes no --python, got 'python3'"),
+        (("--on", "dask://h:1", "./x.py"), "--on measures scenarios of the catalogue, got './x.py'"),
     ],
 )
 def test_unusable_arguments_are_one_line_and_status_two(capsys, arguments, message):

@@ -36,6 +36,17 @@ def render_pythons(sides: Iterable[tuple[str, str, Environment]], look: Look = P
     return page.finished()
 
 
+def render_machines(sides: Iterable[tuple[str, str, Environment]], look: Look = PLAIN) -> str:
+    """Render the machines of a cluster (name, path of the interpreter, environment)."""
+    page = Page(look)
+    table = page.table("name", "interpreter", ">cores", "processor", "platform")
+    for name, _, environment in sides:
+        cells = str(environment.cores), clipped(environment.cpu, 60), clipped(environment.platform, 60)
+        page.row(table, name, python_text(environment), *cells)
+    page.show(table)
+    return page.finished()
+
+
 def render_results(sides: Sequence[Side], look: Look = PLAIN) -> str:
     """Render one scenario's results on several Pythons.
 

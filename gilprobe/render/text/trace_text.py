@@ -28,6 +28,7 @@ from gilprobe.render.shared.wait_summary import (
     without_cpu,
 )
 from gilprobe.render.shared.words import clipped, plural, share
+from gilprobe.render.text.labels_text import label_headline, write_labels
 from gilprobe.render.text.locks_text import (
     lock_headline,
     lock_verdict,
@@ -240,6 +241,7 @@ class _Pages:
         if self._question.by is not None or self._kind == "call":
             self._culprits(self._kind, self._found.culprits, self._rows)
         self._culprits("function", self._functions, max(1, self._rows // 2))
+        write_labels(self._page, self._report, self._wait_ns, self._rows)
         table = thread_table(self._page, longest=True)
         threads = self._report.threads
         thread_rows(self._page, table, threads, rows=self._rows, longest=True, crowd_of=self._crowd_of)
@@ -291,6 +293,8 @@ class _Pages:
         self._suffering_gil()
         page.line(f"{plural(self._found.threads, 'thread')} waited {duration(self._wait_ns / 1e9)} in all")
         self._culprit()
+        if told := label_headline(report):
+            page.line(told)
         if report.locks is not None:
             self._locks_told()
 

@@ -9,6 +9,7 @@ from hostile_names import HOSTILE
 
 from gilprobe.model.culprits import KINDS
 from gilprobe.model.distribution import Distribution
+from gilprobe.model.labels import NO_LABEL, LabelBlame, LabelTotals
 from gilprobe.model.pauses import Collection
 from gilprobe.model.traced_process import TracedProcess
 from gilprobe.render.shared.page import PLAIN, Look
@@ -525,3 +526,41 @@ def test_a_long_wait_says_that_it_was_for_a_collection(report):
     stall = dataclasses.replace(stall, pause_ns=130_000_000, pause_generation=2)
     text = render_report(dataclasses.replace(report, longest_waits=(stall,)))
     assert "(lib/encoder.py:250), 130 ms in a garbage collection of generation 2\n" in text
+
+
+def labelled(report, *names):
+    """Return the report with a row for each label, each of which waited mostly behind the first."""
+    totals = [LabelTotals(name, 10**8, number * 10**8, 5, 7, 3) for number, name in enumerate(names)]
+    blame = [
+        LabelBlame(name, holder, wait_ns)
+        for number, name in enumerate(names)
+        for holder, wait_ns in (("", number * 10**7), (names[0], number * 9 * 10**7))
+        if wait_ns
+    ]
+    return dataclasses.replace(report, labels=tuple(totals), label_blame=tuple(blame))
+
+
+def test_labels_are_told_with_those_that_they_waited_behind(report):
+    text = render_report(labelled(report, "GET /search", "GET /hello", NO_LABEL))
+    assert "\nGET /hello waited 100 ms, 90% behind GET /search\n" in text
+    assert [line.split() for line in lines_after(text, "By label")[2:]] == [
+        ["200", "ms", "22%", "100", "ms", "11%", "7", "(no", "label)", "90%", "behind", "GET", "/search"],
+        ["100", "ms", "11%", "100", "ms", "11%", "7", "GET", "/hello", "90%", "behind", "GET", "/search"],
+        ["0", "ns", "0%", "100", "ms", "11%", "7", "GET", "/search"],
+    ]
+    assert [line.split() for line in lines_after(text, "Which label waited behind which")[2:]] == [
+        ["180", "ms", "20%", "(no", "label)", "GET", "/search"],
+        ["90", "ms", "10%", "GET", "/hello", "GET", "/search"],
+        ["20", "ms", "2%", "(no", "label)", "nobody"],
+        ["10", "ms", "1%", "GET", "/hello", "nobody"],
+    ]
+    assert "label" not in render_report(report)
+
+
+def test_of_many_labels_those_that_waited_least_are_summed_and_hostile_ones_escaped(report):
+    text = render_report(labelled(report, *(f"tenant {number}" for number in range(20))), rows=5)
+    assert sum(line.count("more, summed") for line in lines_after(text, "By label")) == 1
+    assert len(lines_after(text, "By label")) == 2 + 6
+    assert len(lines_after(text, "Which label waited behind which")) == 2 + 6
+    text = render_report(labelled(report, *HOSTILE))
+    assert text == "".join(letter for letter in text if letter.isprintable() or letter == "\n")

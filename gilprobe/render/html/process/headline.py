@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from gilprobe.render.html.process.places import name
 from gilprobe.render.shared import culprit_words, words
+from gilprobe.render.shared.label_rows import ranked_labels, worst_label
 from gilprobe.render.shared.wait_summary import holders, suffering_gil, traces_gil, without_cpu
 
 if TYPE_CHECKING:
@@ -190,6 +191,7 @@ def more(report: Report, found: WaitSummary, locks: LockRanking) -> list[Sentenc
         _holders(found, report),
         _certainty(found),
         [] if found.little else _payer(report),
+        _label(report),
     ]
     if found.little and found.culprit is not None:
         sentences.append(
@@ -273,6 +275,21 @@ def _payer(report: Report) -> Sentence:
         (" paid most: it waited ", ""),
         (f"{_duration(worst.wait_ns)}, {part}", "wait"),
         (" of its life.", ""),
+    ]
+
+
+def _label(report: Report) -> Sentence:
+    """Return which label's code waited longest, and behind which label."""
+    worst = worst_label(ranked_labels(report))
+    if worst is None:
+        return []
+    return [
+        (name(worst.totals.name), "thread"),
+        (" is the label that waited longest: ", ""),
+        (_duration(worst.totals.wait_ns), "wait"),
+        (f", {_share(worst.behind_ns, worst.totals.wait_ns)} behind ", ""),
+        (name(worst.behind) or "nobody", "thread"),
+        (".", ""),
     ]
 
 

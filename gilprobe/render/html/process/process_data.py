@@ -13,6 +13,7 @@ from gilprobe.render.html.process.headline import headline, more
 from gilprobe.render.html.process.places import NOWHERE, Places, name
 from gilprobe.render.html.process.threads import ThreadRows, distribution
 from gilprobe.render.shared import culprit_words, words
+from gilprobe.render.shared.label_rows import ranked_labels
 from gilprobe.render.shared.wait_summary import (
     ANY,
     Question,
@@ -37,6 +38,11 @@ MOST_COLLECTIONS = 200
 """Limit of rows of collections."""
 
 _OF_COLLECTIONS = ("generation", "count", "longest_ns", "pause_ns", "caused_ns", "collected")
+
+_OF_LABELS = ("hold_ns", "wait_ns", "off_ns", "holds", "waits")
+
+MOST_LABELS = 1200
+"""Limit of rows of labels, of which a process tells about a thousand apart, and of their blame."""
 
 MOST_CULPRITS = 500
 MOST_SITES = 2000
@@ -86,6 +92,7 @@ def described(
     locks = rank_locks(report)
     parts = {
         "culprits": _culprits(report, found, question, places),
+        "labels": _labels(report),
         "sites": sites,
         "other_sites": _rest(report.sites),
         "blame": _blame(report, threads, places),
@@ -173,6 +180,31 @@ def _culprit_table(kind: By, rows: Sequence[Culprit], places: Places, waited_ns:
                 **{key: getattr(row, key) for key in ("caused_ns", "own_ns", "looks", "low", "high")},
             }
             for row in shown[:MOST_CULPRITS]
+        ],
+    }
+
+
+def _labels(report: Report) -> dict[str, Any]:
+    """Return what the code under each label held and waited, and which label waited behind which."""
+    rows, blame = ranked_labels(report), sorted(report.label_blame, key=lambda row: -row.wait_ns)
+    return {
+        "more": max(0, len(rows) - MOST_LABELS),
+        "rows": [
+            {
+                "label": name(row.totals.name),
+                "behind": name(row.behind),
+                "behind_ns": row.behind_ns,
+                **{
+                    key: getattr(row.totals, key)
+                    for key in ("hold_ns", "wait_ns", "off_ns", "holds", "waits")
+                },
+            }
+            for row in rows[:MOST_LABELS]
+        ],
+        "more_blame": max(0, len(blame) - MOST_LABELS),
+        "blame": [
+            {"waiter": name(row.waiter), "holder": name(row.holder), "wait_ns": row.wait_ns}
+            for row in blame[:MOST_LABELS]
         ],
     }
 

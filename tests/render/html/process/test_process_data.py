@@ -8,6 +8,7 @@ import random
 
 import pytest
 
+from gilprobe.model.labels import LabelBlame, LabelTotals
 from gilprobe.model.lock_ranking import rank_locks
 from gilprobe.model.pauses import Collection
 from gilprobe.model.traced_process import TracedProcess
@@ -306,3 +307,25 @@ def test_collections_of_garbage_are_a_table_and_part_of_the_longest_waits(report
     assert data["places"][first["place"]]["function"] == "load"
     assert (data["stalls"][0]["pause_ns"], data["stalls"][0]["pause_generation"]) == (7, 1)
     assert described(report)["collections"] == {"more": 0, "rows": []}
+
+
+def test_labels_are_two_bounded_tables_and_a_sentence(report):
+    number = process_data.MOST_LABELS + 2
+    data = described(
+        dataclasses.replace(
+            report,
+            labels=tuple(LabelTotals(f"<b>{at}", 1, at, 2, 3, 4) for at in range(number)),
+            label_blame=tuple(LabelBlame(f"<b>{at}", "a\x1b", at) for at in range(number)),
+        )
+    )
+    table, last = data["labels"], number - 1
+    assert (
+        (len(table["rows"]), table["more"]) == (len(table["blame"]), table["more_blame"]) == (number - 2, 2)
+    )
+    first = table["rows"][0]
+    assert (first["label"], first["wait_ns"], first["behind_ns"]) == (f"<b>{last}", last, last)
+    assert table["blame"][0] == {"waiter": f"<b>{last}", "holder": first["behind"], "wait_ns": last}
+    assert "\x1b" not in first["behind"]
+    (sentence,) = ["".join(text for text, _ in runs) for runs in data["more"] if "label" in runs[1][0]]
+    assert sentence.startswith(f"<b>{last} is the label that waited longest: ")
+    assert described(report)["labels"] == {"more": 0, "rows": [], "more_blame": 0, "blame": []}

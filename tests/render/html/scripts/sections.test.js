@@ -5,6 +5,7 @@ import { cellsOf, ranked } from "#scripts/process/blame.js";
 import { culpritText, intervalText } from "#scripts/process/culprits.js";
 import { axisAround, axisOf, curve, lowOf, ticks } from "#scripts/process/distributions.js";
 import { arranged, childrenOf, matched, totals } from "#scripts/process/flame.js";
+import { behindText } from "#scripts/process/labels.js";
 import { notesOf, waitersText, whoText } from "#scripts/process/locks.js";
 import { offRows, partsOf } from "#scripts/process/off.js";
 import { placeText } from "#scripts/process/places.js";
@@ -137,4 +138,10 @@ test("off time has a row for each thread that was off, and the parts that any of
 test("an axis around no distribution at all is an axis", () => {
   const { from, to } = axisAround([{ counts: [] }]);
   assert.ok(from < to);
+});
+
+test("a label says behind which it waited longest, if it waited", () => {
+  assert.equal(behindText({ behind: "GET /search", behind_ns: 88, wait_ns: 100 }), "88 % behind GET /search");
+  assert.equal(behindText({ behind: "", behind_ns: 1, wait_ns: 2 }), "50 % behind nobody");
+  assert.equal(behindText({ behind: "", behind_ns: 0, wait_ns: 0 }), "");
 });

@@ -5,6 +5,7 @@ import { collectionsSection } from "./collections.js";
 import { culpritsSection } from "./culprits.js";
 import { distributionsSection } from "./distributions.js";
 import { flameSection } from "./flame.js";
+import { labelsSection } from "./labels.js";
 import { locksSection } from "./locks.js";
 import { loopsSection } from "./loops.js";
 import { offSection } from "./off.js";
@@ -21,6 +22,7 @@ page.open({
   sections: [
     processesSection,
     culpritsSection,
+    labelsSection,
     timelineSection,
     threadsSection,
     offSection,
