@@ -2,10 +2,14 @@
 """The binding of what loads the agent into another process, for :mod:`gilprobe.attaching`."""
 
 from libc.errno cimport errno
+from libc.stdint cimport int32_t, uint8_t
 from libc.string cimport memcpy
 
 from .c_attach cimport *
 from .status cimport check_status
+
+cdef extern from "cpython/gp_linetable.h" nogil:  # of c_cpython.pxd, but for that the module would need all the rest
+    int32_t gp_linetable_line(const uint8_t *table, size_t size, int32_t first_line, int32_t instruction)
 
 FUNCTIONS = (
     b"Py_IsInitialized", b"PyGILState_Ensure", b"PyGILState_Release", b"PyDict_New", b"PyRun_String", b"PyErr_Clear",
@@ -68,3 +72,26 @@ def inject(int process, uint64_t dlopen, tuple code not None, bytes agent not No
     check_status(status, b"an attachment", f"{agent!r} must be gilprobe's agent", errno)
     return (OUTCOMES[<int>injected.outcome], injected.error, injected.thread, bool(injected.waited), injected.stopped_ns,
             injected.searched_ns)
+
+
+def where(int thread):
+    """Return the address of the instruction that a thread of another process runs; stop it for some 50 us.
+
+    Raises
+    ------
+    OSError
+        If it can't be stopped.
+    NotImplementedError
+        If nobody wrote this for the platform.
+    """
+    cdef uint64_t instruction = 0
+    cdef gp_status status
+    with nogil:
+        status = gp_inject_where(thread, &instruction)
+    check_status(status, b"a look at a thread", None, errno)
+    return instruction
+
+
+def line(bytes table not None, int first_line, int instruction):
+    """Return the line of an instruction, in bytes from the first one, by a code object's table; 0 without one."""
+    return gp_linetable_line(<const uint8_t *><const char *>table, len(table), first_line, instruction)

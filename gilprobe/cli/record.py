@@ -34,7 +34,7 @@ _MAGIC = b"GILPROBE"  # the first bytes of a recording
 _WITHOUT_PUNCTUATION = dict.fromkeys(b"_@%+=:,./-")  # as in :mod:`shlex`, without loading it
 _WITH_VALUE = {
     "record": ("-o", "--output", "--duration", "--stall", *QUESTION_OPTIONS),
-    "top": ("--interval", "--own"),
+    "top": ("--interval", "--own", "--python-path"),
 }
 """The commands that run a program, and their options that have a value."""
 
