@@ -163,7 +163,7 @@ class Outside:
             return None, 0
         first, following, gil, innermost, *others, text = found
         # PyCompactUnicodeObject adds a length and a pointer
-        layout = _Layout((innermost,), *others, text, text + 16)
+        layout = _Layout._make(((innermost,), *others, text, text + 16))
         interpreter = self._pointer(runtime + first)
         for _ in range(_MOST_INTERPRETERS):  # the main one is the oldest, so the last
             older = self._pointer(interpreter + following)
