@@ -376,3 +376,24 @@ gp_status gp_inject(const gp_injection *injection, gp_injected *injected)
     errno = error;
     return error == 0 ? GP_OK : GP_ETHREAD;
 }
+
+/* Without a thread of its own: a SIGKILL of this one lets the other go on, whose registers are untouched. */
+gp_status gp_inject_where(int32_t thread, uint64_t *instruction)
+{
+    if (ptrace(PTRACE_SEIZE, thread, 0, 0) != 0)
+        return GP_ESYSTEM;
+    int number = 0;
+    ptrace(PTRACE_INTERRUPT, thread, 0, 0);
+    stop_kind kind = wait_for_stop(thread, STOP_LIMIT_NS, &number);
+    if (kind == GONE || kind == NOT_STOPPED) {
+        errno = kind == GONE ? ESRCH : ETIMEDOUT;
+        return GP_ESYSTEM;
+    }
+    struct user_regs_struct at;
+    bool told = ptrace(PTRACE_GETREGS, thread, 0, &at) == 0;
+    int error = errno;
+    ptrace(PTRACE_DETACH, thread, 0, (long)(kind == STOPPED_BY_SIGNAL ? number : 0));
+    *instruction = told ? at.rip : 0;
+    errno = error;
+    return told ? GP_OK : GP_ESYSTEM;
+}

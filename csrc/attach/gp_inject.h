@@ -9,8 +9,8 @@
  * registers and its mask of signals are restored afterwards, and the system call begins again, or ends with
  * EINTR where the kernel knows nothing better: an epoll_wait with a time limit. Linux on x86-64. */
 
-#include <stdint.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/gp_status.h"
 
@@ -53,5 +53,9 @@ typedef struct {
  * errno, GP_EINVAL for a message that is too long or a library without the function, or GP_EUNSUPPORTED. If
  * the caller is killed meanwhile, so is the process: the stopped thread's registers are lost. */
 gp_status gp_inject(const gp_injection *injection, gp_injected *injected);
+
+/* Tell where a thread stands that runs: it is stopped, asked and let go, in some 50 us; nothing in it is
+ * changed. Any thread, without the GIL. Returns GP_ESYSTEM with errno if it can't be, or GP_EUNSUPPORTED. */
+gp_status gp_inject_where(int32_t thread, uint64_t *instruction);
 
 #endif

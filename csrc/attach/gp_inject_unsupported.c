@@ -8,3 +8,10 @@ gp_status gp_inject(const gp_injection *injection, gp_injected *injected)
     (void)injected;
     return GP_EUNSUPPORTED;
 }
+
+gp_status gp_inject_where(int32_t thread, uint64_t *instruction)
+{
+    (void)thread;
+    (void)instruction;
+    return GP_EUNSUPPORTED;
+}

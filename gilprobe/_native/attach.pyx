@@ -2,11 +2,15 @@
 """The binding of what loads the agent into another process, for :mod:`gilprobe.attaching`."""
 
 from libc.errno cimport errno
+from libc.stdint cimport int32_t, uint8_t
 from libc.string cimport memcpy
 
 from .c_attach cimport *
 from .c_cpython_attach cimport gp_agent_functions
 from .status cimport check_status
+
+cdef extern from "cpython/gp_linetable.h" nogil:  # of c_cpython.pxd, but for that the module would need all the rest
+    int32_t gp_linetable_line(const uint8_t *table, size_t size, int32_t first_line, int32_t instruction)
 
 FUNCTIONS = (
     b"Py_IsInitialized", b"PyGILState_Ensure", b"PyGILState_Release", b"PyDict_New", b"PyRun_String", b"PyErr_Clear",
@@ -105,3 +109,24 @@ def armed() -> int:
 def wake(int process, int thread, int signal_number, uint64_t ticket) -> int:
     """Send the signal with a ticket to a thread of an armed process; return 0 or an errno."""
     return gp_dormant_wake(process, thread, signal_number, ticket)
+def where(int thread):
+    """Return the address of the instruction that a thread of another process runs; stop it for some 50 us.
+
+    Raises
+    ------
+    OSError
+        If it can't be stopped.
+    NotImplementedError
+        If nobody wrote this for the platform.
+    """
+    cdef uint64_t instruction = 0
+    cdef gp_status status
+    with nogil:
+        status = gp_inject_where(thread, &instruction)
+    check_status(status, b"a look at a thread", None, errno)
+    return instruction
+
+
+def line(bytes table not None, int first_line, int instruction):
+    """Return the line of an instruction, in bytes from the first one, by a code object's table; 0 without one."""
+    return gp_linetable_line(<const uint8_t *><const char *>table, len(table), first_line, instruction)

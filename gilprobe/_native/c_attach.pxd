@@ -34,6 +34,7 @@ cdef extern from "attach/gp_inject.h" nogil:
         uint64_t stopped_ns
         uint64_t searched_ns
     gp_status gp_inject(const gp_injection *injection, gp_injected *injected)
+    gp_status gp_inject_where(int32_t thread, uint64_t *instruction)
 
 
 cdef extern from "attach/gp_agent.h" nogil:

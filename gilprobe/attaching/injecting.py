@@ -17,16 +17,23 @@ from gilprobe import __version__
 from gilprobe._native import attach as native
 from gilprobe.attached import bootstrap
 from gilprobe.attached.channel import ToolChannel
+from gilprobe.attaching.outside import wait_until_free
 from gilprobe.attaching.target import ProcessGoneError, Target, look_at, refusal, user_of
 from gilprobe.attaching.waking import Armed, armed, ticket, wake
 from gilprobe.errors import GilProbeError, InvalidValueError, TimeLimitError, UnsupportedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from gilprobe.attaching.outside import Keeper
 
 _PACKAGE = Path(__file__).parents[1]
 AGENT = Path(__file__).with_name("agent.so")
 _SEARCH_S = 3.0  # for a thread that can be used
+
+
+def _silent(_keeper: Keeper) -> None:
+    pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +101,7 @@ def inject(
     timeout_s: float,
     *,
     packages: Sequence[str] = (),
+    tell: Callable[[Keeper], object] = _silent,
 ) -> Injected:
     """Run ``module.function(**arguments)`` in a new thread of another process; return when it has begun.
 
@@ -113,6 +121,9 @@ def inject(
         How long to wait for the function's begin.
     packages : sequence of str
         More folders of the package gilprobe, for processes that this one's doesn't fit.
+    tell : callable
+        Called if a thread of the process keeps the GIL in native code. Until it lets go, nothing is done to
+        the process.
 
     Returns
     -------
@@ -128,7 +139,7 @@ def inject(
     ProcessGoneError
         If it is not there, or ended meanwhile.
     TimeLimitError
-        If the function has not begun after `timeout_s`.
+        If the function has not begun after `timeout_s`; the message says who keeps the GIL, if it is kept.
     GilProbeError
         If something else fails.
     """
@@ -141,7 +152,7 @@ def inject(
         check_shared(pid, path)
         _check_owner(user, path)
     with ExitStack() as stack:
-        process = _process(pid)
+        process = process_of(pid)
         stack.callback(os.close, process)
         number, folder = stack.enter_context(_folder(pid, user, asleep=woken is not None))
         listener = stack.enter_context(_listener(user, folder))
@@ -155,13 +166,19 @@ def inject(
             "arguments": json.loads(json.dumps(dict(arguments), allow_nan=False)),
         }
         code = f"{folder}/start.py"
-        _write(user, code, f"{Path(bootstrap.__file__).read_text('utf-8')}\n\n_start({order!r})\n")
+        # Its functions and their names refer to each other: until a full collection, 4 kB would stay.
+        text = Path(bootstrap.__file__).read_text("utf-8")
+        _write(user, code, f"{text}\n\n_start({order!r})\nglobals().clear()\n")
         # The last step: in a folder of its own, another user could put links in place of our files.
         _give(user, folder)
         until_s = began_s + timeout_s
         if isinstance(target, Armed):
             thread, waited, stopped_ns = wake(target, number, listener, process, until_s), False, 0
         else:
+            if (keeper := wait_until_free(target, until_s, tell)) is not None:
+                raise TimeLimitError(
+                    f"process {pid} can't be attached to: {keeper.told}; nothing was changed in it"
+                )
             thread, waited, stopped_ns = _load(target, code, min(timeout_s, _SEARCH_S))
         channel = _answer(pid, listener, process, until_s)
         try:
@@ -188,8 +205,14 @@ def check_supported() -> None:
         )
 
 
-def _process(pid: int) -> int:
-    """Return a descriptor that tells when the process ends."""
+def process_of(pid: int) -> int:
+    """Return a descriptor that tells when the process ends.
+
+    Raises
+    ------
+    ProcessGoneError
+        If it has.
+    """
     try:
         return os.pidfd_open(pid)
     except ProcessLookupError:

@@ -34,6 +34,10 @@ class ProcessGoneError(GilProbeError, ProcessLookupError):
     """The process has ended, or never was."""
 
 
+class NotPythonError(InvalidValueError):
+    """The process runs another program."""
+
+
 @dataclass(frozen=True, slots=True)
 class Mapped:
     """A file in a process's memory: where it begins, and where its code is."""
@@ -148,6 +152,8 @@ class Target:
         Address of that function.
     code : tuple of int
         Where the interpreter's own code begins and ends.
+    runtime : int
+        Address of ``_PyRuntime``.
     functions : tuple of int
         Addresses of the functions that were asked for.
     """
@@ -159,6 +165,7 @@ class Target:
     free_threaded: bool
     dlopen: int
     code: tuple[int, int]
+    runtime: int
     functions: tuple[int, ...]
 
 
@@ -212,7 +219,7 @@ def _look(pid: int, user: int, functions: tuple[bytes, ...], memory: int) -> Tar
         raise UnsupportedError(f"attaching is for 64 bit processes of x86-64, which process {pid} is not")
     python = next(_with_name(files, read, b"_PyRuntime"), None)
     if python is None:
-        raise InvalidValueError(f"PID must be a running CPython, got {pid}, which has none")
+        raise NotPythonError(f"PID must be a running CPython, got {pid}, which has none")
     at = python[1].address(b"Py_Version")
     if at is None:
         raise UnsupportedError(f"attaching needs CPython 3.11 or newer; process {pid} has an older one")
@@ -232,6 +239,7 @@ def _look(pid: int, user: int, functions: tuple[bytes, ...], memory: int) -> Tar
         free_threaded=python[1].address(b"_Py_DecRefShared") is not None,
         dlopen=dlopen,
         code=python[0].code,
+        runtime=python[1].address(b"_PyRuntime") or 0,
         functions=tuple(address for address in addresses if address is not None),
     )
 

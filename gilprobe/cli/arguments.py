@@ -28,6 +28,34 @@ def parse_pid(text: str) -> int:
     return pid
 
 
+def add_packages(parser: argparse.ArgumentParser) -> None:
+    """Add the option that names more versions of gilprobe, for other processes."""
+    parser.add_argument(
+        "--python-path",
+        metavar="FOLDER",
+        action="append",
+        default=[],
+        help="a folder with a gilprobe for the process's Python, if that is another version than this one; "
+        "can be given several times",
+    )
+
+
+def packages_of(arguments: argparse.Namespace) -> list[str]:
+    """Return the packages in the folders of ``--python-path``.
+
+    Raises
+    ------
+    InvalidValueError
+        If there is none in one of them.
+    """
+    packages = []
+    for folder in arguments.python_path:
+        packages.append(os.path.join(os.path.abspath(folder), "gilprobe"))  # noqa: PTH100, PTH118
+        if not os.path.isfile(os.path.join(packages[-1], "__init__.py")):  # noqa: PTH113, PTH118
+            raise InvalidValueError(f"--python-path must be a folder with gilprobe in it, got {folder!r}")
+    return packages
+
+
 def parse_threads(text: str) -> tuple[int, ...]:
     """Return the numbers in ``"1,2,4"``."""
     words = [word.strip() for word in text.split(",")]

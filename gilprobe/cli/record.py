@@ -44,7 +44,7 @@ _WITH_VALUE = {
         "--on-signal",
         *QUESTION_OPTIONS,
     ),
-    "top": ("--interval", "--own"),
+    "top": ("--interval", "--own", "--python-path"),
 }
 """The commands that run a program, and their options that have a value."""
 

@@ -6,7 +6,7 @@ import os
 import sys
 from contextlib import closing, suppress
 
-from gilprobe.cli.arguments import own_folders, parse_pid
+from gilprobe.cli.arguments import add_packages, own_folders, packages_of, parse_pid
 from gilprobe.cli.record import parse_program
 from gilprobe.durations import parse_duration
 from gilprobe.errors import GilProbeError, InvalidValueError, ProgramError, UnsupportedError
@@ -68,6 +68,7 @@ def register(commands: argparse._SubParsersAction[Any]) -> None:
         default=None,
         help="also trace waits for locks: the default where the interpreter runs without a GIL",
     )
+    add_packages(parser)
     parser.add_argument(
         "--own",
         metavar="FOLDER",
@@ -89,13 +90,16 @@ def execute(arguments: argparse.Namespace, output: Output) -> int | Callable[[],
         parse_program(arguments.program, "top")
     interval_s = _interval(arguments.interval)
     own = own_folders(arguments.own)
+    packages = packages_of(arguments)
+    if packages and pid is None:
+        raise InvalidValueError("--python-path is for a process that runs: give its PID")
     if not arguments.json and not (_is_terminal(0) and _is_terminal(1)):
         raise InvalidValueError(
             "input and output must be a terminal; without one use --json, before the program"
         )
     with _ends_on_signals():
         if pid is not None:
-            return _attached(arguments, output, pid, interval_s, own)
+            return _attached(arguments, output, (pid, packages), interval_s, own)
         return _started(arguments, output, interval_s, own)
 
 
@@ -120,14 +124,24 @@ def _started(arguments: argparse.Namespace, output: Output, interval_s: float, o
 
 
 def _attached(
-    arguments: argparse.Namespace, output: Output, pid: int, interval_s: float, own: tuple[str, ...]
+    arguments: argparse.Namespace,
+    output: Output,
+    seen: tuple[int, list[str]],
+    interval_s: float,
+    own: tuple[str, ...],
 ) -> int:
-    """Attach to a process and watch it; it goes on as before."""
+    """Attach to a process and watch it; it goes on as before.
+
+    `seen` are the process, and packages for its version of Python.
+    """
     from gilprobe.attaching import inject
     from gilprobe.attaching.target import ProcessGoneError, user_of
+    from gilprobe.cli.attach import tell_keeper
+    from gilprobe.cli.output import complain
     from gilprobe.live.client import Listener
     from gilprobe.live.viewer import Stranger
 
+    pid, packages = seen
     user = user_of(pid)
     try:
         process = Stranger(pid)
@@ -135,7 +149,15 @@ def _attached(
         raise ProcessGoneError(f"process {pid} has ended") from None
     with process, Listener(user) as listener:
         order = {"path": listener.path, "options": _options(arguments)}
-        injected = inject(pid, "gilprobe.live.server", "serve", order, _BEGIN_S)
+        injected = inject(
+            pid,
+            "gilprobe.live.server",
+            "serve",
+            order,
+            _BEGIN_S,
+            packages=packages,
+            tell=lambda keeper: tell_keeper(complain, pid, keeper, _BEGIN_S),
+        )
         try:
             injected.result(_BEGIN_S)
         except TimeoutError:

@@ -111,6 +111,12 @@ def test_a_process_that_ends_meanwhile_is_told(start):
         call(process, "os", "getpid")
 
 
+def test_an_attachment_leaves_no_garbage_for_the_collector(start):
+    process = start("import gc\ngc.disable()\n" + STATES["reads a pipe"])
+    found = [call(process, "gc", "collect") for _ in range(3)]
+    assert found[-1] == 0
+
+
 def test_the_turns_of_threads_are_as_long_as_before(start):
     process = start("sys.setswitchinterval(0.25)\n" + STATES["reads a pipe"])
     assert call(process, "sys", "getswitchinterval") == 0.25

@@ -1,0 +1,164 @@
+"""Record another process into a file of this user's."""
+
+from __future__ import annotations
+
+import os
+import select
+import shutil
+import tempfile
+import threading
+import time
+from contextlib import ExitStack, contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from gilprobe.attaching.injecting import Injected, check_shared, inject, process_of
+from gilprobe.attaching.target import ProcessGoneError, user_of
+from gilprobe.errors import GilProbeError
+from gilprobe.files import replacing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from gilprobe.attaching.outside import Keeper
+
+_BEGIN_S = 15.0  # from its sign of life until it records
+_POLL_S = 0.1
+_END_S = 30.0  # until it has ended the recording: it needs the GIL
+
+
+class AttachedRecording:
+    """A recording of another process, from :meth:`begin` to :meth:`close`.
+
+    Parameters
+    ----------
+    pid : int
+        The process.
+    path : str
+        Absolute path of the file.
+    options : str
+        What to record, by :meth:`RecordOptions.to_text`.
+    wait_s : float
+        How long to wait for its begin.
+    duration_s : float or None
+        For how long at most.
+    packages : sequence of str
+        As for :func:`gilprobe.attaching.inject`.
+    """
+
+    def __init__(
+        self,
+        pid: int,
+        path: str,
+        options: str,
+        wait_s: float,
+        duration_s: float | None = None,
+        packages: Sequence[str] = (),
+    ) -> None:
+        self.pid = pid
+        self._path = path
+        self._options = options
+        self._wait_s = wait_s
+        self._duration_s = duration_s
+        self._packages = packages
+        self._open = ExitStack()
+        self._injected: Injected | None = None
+        self._process = -1  # tells when the process ends
+        self._stopping = threading.Event()
+
+    def begin(self, tell: Callable[[Keeper], object]) -> Injected:
+        """Attach; return when the process records itself.
+
+        `tell` and the errors are those of :func:`gilprobe.attaching.inject`.
+        """
+        with ExitStack() as stack:
+            path = stack.enter_context(_written_to(self._path, user_of(self.pid)))
+            check_shared(self.pid, os.path.dirname(path))  # noqa: PTH120
+            order = {"path": path, "options": self._options, "duration_s": self._duration_s}
+            injected = stack.enter_context(
+                inject(
+                    self.pid,
+                    "gilprobe.attached.recording",
+                    "record",
+                    order,
+                    self._wait_s,
+                    packages=self._packages,
+                    tell=tell,
+                )
+            )
+            try:
+                injected.result(_BEGIN_S)  # its first message says that it records
+            except TimeoutError:
+                raise self._silence() from None
+            self._process = process_of(self.pid)
+            stack.callback(os.close, self._process)
+            self._open = stack.pop_all()
+        self._injected = injected
+        return injected
+
+    def stop(self) -> None:
+        """Let :meth:`wait` end the recording; from any thread, also before its begin."""
+        self._stopping.set()
+
+    def wait(self) -> bool:
+        """Wait until the recording has ended; return whether the process goes on. May be called again.
+
+        After a :meth:`stop` the process has half a minute for it; then GilProbeError is raised.
+        """
+        assert self._injected is not None  # begun  # noqa: S101
+        until_s: float | None = None
+        while True:
+            if self._stopping.is_set() and until_s is None:
+                self._injected.channel.send({"stop": True})
+                until_s = time.monotonic() + _END_S
+            try:
+                self._injected.result(_POLL_S)
+            except ProcessGoneError:
+                return False
+            except TimeoutError:
+                if select.select([self._process], [], [], 0)[0]:
+                    return False  # a forked child has its end of the connection, too
+                if until_s is not None and time.monotonic() >= until_s:
+                    raise self._silence() from None
+            else:
+                return True
+
+    @property
+    def begun(self) -> bool:
+        """Whether :meth:`begin` has returned."""
+        return self._injected is not None
+
+    def close(self) -> None:
+        """Take what was written; a recording that has not ended ends when the process can."""
+        self._open.close()
+
+    def __enter__(self) -> AttachedRecording:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.close()
+
+    def _silence(self) -> GilProbeError:
+        return GilProbeError(f"process {self.pid} does not answer: the recording ends when it can")
+
+
+@contextmanager
+def _written_to(target: str, user: int) -> Iterator[str]:
+    """Return a path that the process can write to; what it has written there is in `target` afterwards."""
+    if user == os.geteuid():
+        yield target
+        return
+    with tempfile.TemporaryDirectory(prefix="gilprobe-", dir="/tmp") as folder:
+        os.chown(folder, user, -1)
+        path = f"{folder}/recording"
+        try:
+            yield path
+        finally:
+            with suppress(FileNotFoundError):
+                _take(path, target)
+
+
+def _take(path: str, target: str) -> None:
+    """Copy what another user has written: a regular file, not what a link points to."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    with open(descriptor, "rb") as source, replacing(target) as file:  # noqa: PTH123
+        shutil.copyfileobj(source, file)
