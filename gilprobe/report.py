@@ -870,7 +870,8 @@ class Report(NotebookRepr):
         """Return what made threads wait for the GIL, the worst first.
 
         By call, a row is a thread or a pool, the innermost line of the user's own code that was running, and
-        what that line called, all its callees together; by thread, a thread or a pool; by task, a task of
+        what that line called, all its callees together: also a generator, or a callback, that this line alone
+        drives, and does a good part of the work itself; by thread, a thread or a pool; by task, a task of
         asyncio or a callback of its event loop, with its thread. These add up to all waiting behind a holder.
         By function, line or module, a row has all waits in which it was anywhere on the holder's stack, and
         rows are ranked by their own part. Without recorded stacks only the innermost function is known.

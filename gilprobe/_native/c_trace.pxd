@@ -23,6 +23,10 @@ cdef extern from "trace/gp_watchdog.h" nogil:
 
 
 cdef extern from "trace/gp_looker.h" nogil:
+    uint32_t GP_LOOK_FREE
+    ctypedef struct gp_look:
+        uint32_t site
+    ctypedef void gp_looker_tell
     bint gp_looker_is_left()
     void gp_looker_end()
 
@@ -72,3 +76,4 @@ cdef extern from "trace/gp_tracer.h":
     void gp_tracer_label(uint32_t label)
     void gp_tracer_hide()
     size_t gp_tracer_sessions()
+    gp_look gp_tracer_see(gp_looker_tell *tell, void *context) nogil

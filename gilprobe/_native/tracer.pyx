@@ -102,6 +102,21 @@ cdef void attach_label(uint32_t label) noexcept:
     gp_lock_label(label)
 
 
+def look(size_t rounds) -> tuple[int, int]:
+    """Look at who has the GIL, as fast as can be, without it: what tests the safety of looks.
+
+    Returns how many looks there were, and how many of them saw code; none where nothing is traced.
+    """
+    cdef size_t n, seen = 0
+    if gp_tracer_sessions() == 0:
+        return 0, 0
+    with nogil:
+        for n in range(rounds):
+            if gp_tracer_see(NULL, NULL).site < GP_LOOK_FREE:
+                seen += 1
+    return rounds, seen
+
+
 def label_thread(uint32_t label) -> None:
     """Attach a number to the calling thread, 0 for none; an account has it as ``label``."""
     attach_label(label)

@@ -28,6 +28,15 @@ KINDS = ("call", "function", "line", "thread", "module", "task")
 _PLACES = 10_000
 """Of how many places all levels of the stack are looked at: work must be bounded, also for damaged files."""
 
+_DRIVERS = 8
+"""How many lines of own code, each of which drives the next, are told as one."""
+
+_DRIVES = 8
+"""A line drives what it calls if it takes at least one part in so many of what that takes."""
+
+_ONLY = 10
+"""Less than one part in so many of a function runs elsewhere if one line alone drives it."""
+
 
 def rank(report: Report, by: By, own: Sequence[str]) -> tuple[Culprit, ...]:
     """Return the rows of :meth:`gilprobe.report.Report.culprits`."""
@@ -38,7 +47,7 @@ def rank(report: Report, by: By, own: Sequence[str]) -> tuple[Culprit, ...]:
     places = _HeldPlaces(report)
     shares = _WaitShares(sum(thread.wait_ns for thread in report.threads), ShareInterval(places.certain))
     if by == "call":
-        lines = _by_thread(places, _Calls(OwnCode(own)).key, by)
+        lines = _by_thread(places, _Calls(OwnCode(own), places).key, by)
         return tuple(sorted([_line_told(line, shares) for line in _gathered(lines)], key=_worst_first))
     if by in ("thread", "task"):
         sums = [(key, row) for _, key, row in _by_thread(places, _nothing, by)]
@@ -86,6 +95,14 @@ class _HeldPlaces:
             for (holder, native_id, where, task), (caused_ns, looks) in total.items()
         ]
         self.certain = [(cell[0], effective[key]) for key, cell in total.items()]
+        self._kinds: dict[str, str] = {}
+
+    def kind(self, holder: tuple[str, int]) -> str:
+        """Return the kind of thread that a holder is: its name without numbers."""
+        name = holder[0]
+        if name not in self._kinds:
+            self._kinds[name] = thread_kind(name)
+        return self._kinds[name]
 
     def _task(self, row: Blame) -> LoopTask | None:
         task = row.task
@@ -158,25 +175,23 @@ def _named(threads: set[tuple[str, int]]) -> str:
 
 
 def _by_thread(
-    places: _HeldPlaces, key_of: Callable[[Sequence[Frame]], tuple[_Key, bool]], by: By
+    places: _HeldPlaces, key_of: Callable[[str, Sequence[Frame]], tuple[_Key, bool]], by: By
 ) -> list[tuple[str, _Key, _CulpritSum]]:
     """Return rows, by kind of thread, of which each place of a holder adds to one.
 
     Each place is taken apart once.
     """
     sums: dict[tuple[str, _Key, str], _CulpritSum] = defaultdict(_CulpritSum)
-    known: dict[_Where, tuple[_Key, bool]] = {}
-    kinds: dict[str, str] = {}
+    known: dict[tuple[str, _Where], tuple[_Key, bool]] = {}
     for holder, where, task, caused_ns, looks in places.behind:
-        if where not in known:
-            known[where] = key_of(places.levels(where))
-        if holder[0] not in kinds:
-            kinds[holder[0]] = thread_kind(holder[0])
-        key, innermost = known[where]
+        kind = places.kind(holder)
+        if (kind, where) not in known:
+            known[kind, where] = key_of(kind, places.levels(where))
+        key, innermost = known[kind, where]
         name = ""
         if by == "task" and task is not None:
             key, name = (task.function, task.filename, task.line, ""), task.name
-        row = sums[kinds[holder[0]], key, name]
+        row = sums[kind, key, name]
         row.threads.add(holder)
         if by != "thread" and task is not None and task.name:
             row.tasks.add(task.name)
@@ -245,19 +260,49 @@ def _with_callers(
 
 
 class _Calls:
-    """Tells the call that a stack is in."""
+    """Tells the call that a stack is in.
 
-    def __init__(self, own: OwnCode) -> None:
+    A generator, or a callback from C, is code of its own, but it and the line that drives it are one thing to
+    people: ``sum(... for ...)``, ``sorted(..., key=...)``. Each alone may be less than an innocent line. So
+    what a line drives counts for that line, as its callee.
+    """
+
+    def __init__(self, own: OwnCode, places: _HeldPlaces) -> None:
         self._own = own
+        self._driving = _Driving()
+        for holder, where, _, caused_ns, _ in places.behind:
+            levels = places.levels(where)
+            at = self._level(levels)
+            if at is not None:
+                self._driving.add(places.kind(holder), levels, self._chain(levels, at), caused_ns)
 
-    def key(self, levels: Sequence[Frame]) -> tuple[_Key, bool]:
-        """Return the call, and whether nothing runs that it called in turn."""
+    def key(self, kind: str, levels: Sequence[Frame]) -> tuple[_Key, bool]:
+        """Return the call that a kind of thread is in, and whether nothing runs that it called in turn."""
         at = self._level(levels)
         if at is None:
             return _library_call(levels), True
-        line, inner = levels[at], levels[at + 1 :]
-        called = qualified(inner[0]) if inner else ""
+        first = at
+        for level in self._chain(levels, at)[1:]:
+            if not self._driving.drives(kind, levels[level], levels[level + 1]):
+                break
+            first = level
+        line, inner = levels[first], levels[first + 1 :]
+        called = _called_by(line, inner[0]) if inner else ""
         return (line.function, line.filename, line.line, called), len(inner) <= 1
+
+    def _chain(self, levels: Sequence[Frame], at: int) -> list[int]:
+        """Return a level of own code, and those around it that called the one before, inner ones first.
+
+        Of a function that calls itself only the innermost level counts.
+        """
+        chain = [at]
+        for level in range(at - 1, max(-1, at - _DRIVERS), -1):
+            caller, called = levels[level], levels[level + 1]
+            is_next = self._own.has(caller.filename) and _function_of(caller) != _function_of(called)
+            if not is_next:
+                break
+            chain.append(level)
+        return chain
 
     def _level(self, levels: Sequence[Frame]) -> int | None:
         """Return the number of the innermost level of own code.
@@ -271,6 +316,49 @@ class _Calls:
                     return at
                 made = at if made is None else made
         return made
+
+
+class _Driving:
+    """Knows which lines drive which functions, by what each of them takes.
+
+    A line that only calls, such as one of a main function, takes next to nothing itself. One that consumes a
+    generator, or sorts by a key, does a good part of the work. It stands for a function only if no other line
+    calls that as well: else the function is what they have in common.
+    """
+
+    def __init__(self) -> None:
+        self._itself: dict[tuple[str, Frame], int] = defaultdict(int)
+        self._called: dict[tuple[str, Frame, tuple[str, str]], int] = defaultdict(int)
+        self._whole: dict[tuple[str, tuple[str, str]], int] = defaultdict(int)
+
+    def add(self, kind: str, levels: Sequence[Frame], chain: Sequence[int], caused_ns: int) -> None:
+        """Add what a thread of this kind took while the innermost of these levels ran."""
+        innermost = chain[0]
+        if len(levels) - innermost <= 2:  # itself, or in C
+            self._itself[kind, levels[innermost]] += caused_ns
+        functions = set()
+        for level in chain:
+            functions.add(_function_of(levels[level]))
+            if level != innermost:
+                self._called[kind, levels[level], _function_of(levels[level + 1])] += caused_ns
+        for function in functions:
+            self._whole[kind, function] += caused_ns
+
+    def drives(self, kind: str, line: Frame, called: Frame) -> bool:
+        """Return whether a line does so much itself that what it called is a part of that."""
+        function = _function_of(called)
+        took_ns = self._called[kind, line, function]
+        rest_ns = self._whole[kind, function] - took_ns
+        return _DRIVES * self._itself[kind, line] >= took_ns and _ONLY * rest_ns < took_ns
+
+
+def _function_of(frame: Frame) -> tuple[str, str]:
+    return frame.function, frame.filename
+
+
+def _called_by(line: Frame, called: Frame) -> str:
+    """Return the name of what a line called: with its module if that is another one."""
+    return called.function if called.filename == line.filename else qualified(called)
 
 
 def _library_call(levels: Sequence[Frame]) -> _Key:
@@ -299,7 +387,7 @@ def qualified(frame: Frame) -> str:
     return f"{module_name(frame.filename)}.{frame.function}" if frame.filename else frame.function
 
 
-def _nothing(levels: Sequence[Frame]) -> tuple[_Key, bool]:  # noqa: ARG001  # rows are about the thread alone
+def _nothing(kind: str, levels: Sequence[Frame]) -> tuple[_Key, bool]:  # noqa: ARG001  # of a thread alone
     return ("", "", 0, ""), True
 
 

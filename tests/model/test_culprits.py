@@ -103,6 +103,69 @@ def test_a_callback_of_own_code_is_its_own_line(report):
     assert calls(of(report, ("t", (MAIN, DUMPS, key), 5)))[0][1:4] == ("key", 77, "")
 
 
+SUM = Frame("total", "/srv/app.py", 30)
+IN_C = Frame("sum", "", 0)
+YIELDS = [Frame("total.<locals>.numbers", "/srv/app.py", line) for line in (26, 27)]
+OTHER = Frame("other", "/srv/app.py", 60)
+
+
+def test_a_generator_and_the_line_that_drives_it_are_one_row(report):
+    """Neither alone is as much as an innocent line."""
+    found = of(
+        report,
+        ("t", (BOOT, MAIN, SUM, IN_C), 280),
+        ("t", (BOOT, MAIN, SUM), 20),
+        ("t", (BOOT, MAIN, SUM, YIELDS[0]), 200),
+        ("t", (BOOT, MAIN, SUM, YIELDS[1], FREEING), 100),
+        ("t", (BOOT, MAIN, OTHER), 330),
+    )
+    assert calls(found) == [
+        ("t", "total", 30, "total.<locals>.numbers", 600, 500),
+        ("t", "other", 60, "", 330, 330),
+    ]
+    (row, _) = found.culprits()
+    parts = [(part.called, part.caused_ns // 10**6, part.own_ns // 10**6) for part in row.callees]
+    assert parts == [("total.<locals>.numbers", 300, 200), ("sum", 280, 280), ("", 20, 20)]
+
+
+def test_a_key_that_is_in_another_module_has_its_name(report):
+    key = Frame("by_size", "/srv/sizes.py", 3)
+    found = of(report, ("t", (SEARCH, SORTED), 100), ("t", (SEARCH, key), 150))
+    assert calls(found) == [("t", "search", 20, "sizes.by_size", 250, 250)]
+
+
+def test_a_generator_that_another_one_drives_counts_for_the_line_that_drives_both(report):
+    outer, inner = YIELDS
+    inner = dataclasses.replace(inner, function="total.<locals>.more")
+    found = of(
+        report, ("t", (SUM, IN_C), 100), ("t", (SUM, outer), 200), ("t", (SUM, outer, inner), 200)
+    )  # fmt: skip
+    assert calls(found) == [("t", "total", 30, "total.<locals>.numbers", 500, 300)]
+
+
+def test_a_line_that_only_calls_does_not_stand_for_what_it_called(report):
+    found = of(report, ("t", (MAIN, EXPORT), 500), ("t", (MAIN, SEARCH), 400), ("t", (MAIN,), 20))
+    assert [row[1] for row in calls(found)] == ["export", "search", "<module>"]
+
+
+def test_a_function_that_several_lines_call_is_a_row_of_its_own(report):
+    """It is what they have in common."""
+    again = dataclasses.replace(SUM, line=31)
+    found = of(
+        report,
+        *(("t", (line, YIELDS[0]), 200) for line in (SUM, again)),
+        *(("t", (line, IN_C), 100) for line in (SUM, again)),
+    )
+    assert [row[1:3] + row[4:5] for row in calls(found)] == [
+        ("total.<locals>.numbers", 26, 400), ("total", 30, 100), ("total", 31, 100)
+    ]  # fmt: skip
+
+
+def test_of_a_function_that_calls_itself_each_line_is_its_own(report):
+    found = of(report, ("t", (SUM, SUM), 200), ("t", (SUM, dataclasses.replace(SUM, line=31)), 200))
+    assert [row[1:3] + row[4:5] for row in calls(found)] == [("total", 30, 200), ("total", 31, 200)]
+
+
 def test_where_no_own_code_ran_the_innermost_function_is_told(report):
     """A pool that runs functions in C has no line of the user's own."""
     other = dataclasses.replace(WORK, line=59)

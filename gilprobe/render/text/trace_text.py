@@ -432,6 +432,7 @@ class _Pages:
         knows_cpu = any(site.hold_cpu_ns is not None for site in self._holds)
         looks = self._report.looks
         interval = ShareInterval((site.hold_ns, site.looks) for site in self._holds)
+        held_ns = self._all_held_ns()
         more = (*((">95% interval", ">looks") if looks else ()), *((">without CPU",) if knows_cpu else ()))
         self._site_table(
             "Where the GIL was held longest",
@@ -439,16 +440,20 @@ class _Pages:
             self._holds,
             lambda sites: [
                 duration(sum(site.hold_ns for site in sites) / 1e9),
-                share(sum(site.hold_ns for site in sites), self._report.held_ns),
+                share(sum(site.hold_ns for site in sites), held_ns),
                 *([self._hold_interval(interval, sites), str(_looks(sites))] if looks else []),
                 *([_without_cpu(sites)] if knows_cpu else []),
                 str(sum(site.releases for site in sites)),
             ],
         )
 
+    def _all_held_ns(self) -> int:
+        """Return the sum of all holds, those of other interpreters' own GILs, too: sites are about all."""
+        return self._report.held_ns + sum(gil.held_ns for gil in self._report.own_gils or ())
+
     def _hold_interval(self, interval: ShareInterval, sites: Sequence[Site]) -> str:
         around = interval.around(sites[0].hold_ns) if len(sites) == 1 and sites[0].looks else None
-        held_ns = self._report.held_ns
+        held_ns = self._all_held_ns()
         if around is None or not held_ns:
             return ""
         return culprit_words.per_cent(*(min(end / held_ns, 1.0) for end in around))

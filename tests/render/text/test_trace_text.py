@@ -170,10 +170,10 @@ def test_the_verdict_can_be_by_something_else(looked, by):
 
 def test_own_folders_decide_what_the_line_is(looked):
     text = render_report(looked, question=Question("call", ("/usr/lib/python3.11/json",)))
-    told = "search (srv/app.py): re.Pattern.findall 30% and itself 5%, thread search_N x 2 ("
-    assert f"\n35% of all waiting was behind {told}" in text
-    lines = [line.split()[-2:] for line in lines_after(text, "What made threads wait, by call")[2:]]
-    assert ["JSONEncoder.encode", "(json/encoder.py:200)"] in lines
+    told = "dumps (json/__init__.py:231): json.encoder.JSONEncoder.encode 30% and itself 20%, "
+    assert f"\n50% of all waiting was behind {told}" in text
+    lines = lines_after(text, "What made threads wait, by call")[2:]
+    assert ["search (srv/app.py)" in line for line in lines] == [False, True]
 
 
 def test_every_thread_is_shown_with_its_longest_wait(report, account):
@@ -346,6 +346,15 @@ def test_the_verdict_is_that_of_all_interpreters(report, account):
     ) in text
     assert "in interpreter" not in render_report(dataclasses.replace(report, own_gils=(calm,)))
     assert verdict in render_report(dataclasses.replace(little, own_gils=(calm,)))
+
+
+def test_of_all_holds_those_of_other_interpreters_are_a_part(report):
+    """A site is about all of them: it was told to be more than all."""
+    own = OwnGil(3, 500_000_000, report.held_ns, 0, 0, 0)
+    (site,) = [dataclasses.replace(report.sites[0], hold_ns=report.held_ns + own.held_ns, looks=0)]
+    text = render_report(dataclasses.replace(report, sites=(site,), stacks=(), looks=0, own_gils=(own,)))
+    (row,) = [line for line in text.split("\n") if line.endswith(f"{site.line})") and "100%" in line]
+    assert row.split("100%")[0].strip().endswith("s")
 
 
 def test_a_long_hold_that_had_not_ended_is_told(report):
