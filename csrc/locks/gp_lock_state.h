@@ -61,7 +61,8 @@ extern __attribute__((visibility("hidden"))) struct gp_lock_state {
     gp_lock_spin_site spin_sites[GP_LOCK_SPIN_SITES]; /* filled from the front while `learning_spin` */
     _Atomic bool learning_spin;
 
-    _Atomic bool running; /* whether any session does */
+    _Atomic bool running;           /* whether any session does */
+    _Atomic uint32_t stacks_wanted; /* sessions that want whole stacks */
     gp_lock_waiters waiters;
 
     pthread_mutex_t books_lock;
@@ -74,6 +75,7 @@ extern __attribute__((visibility("hidden"))) struct gp_lock_state {
 
     pthread_mutex_t names_lock;
     gp_places places, locks; /* where threads were; what they waited for */
+    gp_lock_table stacks;    /* GP_LOCK_ROW_STACK; the number of a stack is that of its row + 1 */
     gp_buffer text;
 
     pthread_mutex_t control_lock; /* start, stop, trial */
