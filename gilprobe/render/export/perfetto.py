@@ -20,7 +20,7 @@ from gilprobe.render.shared.words import clipped, place, visible
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from gilprobe.model.timeline import Timeline, TimelineLockWait
+    from gilprobe.model.timeline import Timeline
     from gilprobe.model.traced_process import TracedProcess
     from gilprobe.report import Frame
 
@@ -53,8 +53,8 @@ def export(processes: Sequence[TracedProcess]) -> Iterator[str]:
 
     Each thread is a track of holds and waits. Each interpreter has a track "GIL" of its holders, a counter of
     waiting threads, and a track of collections of garbage if there were any. An arrow leads from a hold to
-    the acquisition that waited for its end. A wait for a lock is on the track of its thread, and an arrow
-    leads to its end from the release.
+    the acquisition that waited for its end. Waits for locks are on a track of each thread's own, with
+    who released the lock.
     Processes without a timeline are left out.
 
     Parameters
@@ -302,55 +302,26 @@ class _ProcessTrace:
             )
 
     def _lock_waits(self) -> Iterator[str]:
-        """Yield the waits for locks, each on its thread's track, and arrows from the releases to their ends.
-
-        A thread that spins before it sleeps has the GIL meanwhile, if there is one: slices may only lie
-        within each other, so the wait is then shown from the spin's end.
-        """
-        gil = self._process.report.environment.gil_enabled
+        """Yield the waits for locks, on a track of each thread's own: where holds are, slices may not overlap."""
+        ended: dict[tuple[int, str], int] = {}
         for wait in self._timeline.lock_waits():
-            waiter, new = self._lock_track(wait.thread_id, wait.thread)
-            yield from new
-            end = wait.start_ns + wait.duration_ns
-            start = wait.start_ns + wait.spun_ns if gil else wait.start_ns
+            thread = wait.thread_id, wait.thread
+            if thread not in self._lock_tids:
+                tid = self._lock_tids[thread] = self._numbers.thread()
+                yield self._meta("thread_name", tid, name=f"locks: {_clean(wait.thread) or '?'}")
+                yield self._meta("thread_sort_index", tid, sort_index=len(self._tids) + len(self._lock_tids))
+            start = max(wait.start_ns, ended.get(thread, 0))
+            ended[thread] = end = max(wait.start_ns + wait.duration_ns, start)
             args = {"kind": wait.kind, **_described(wait.stack)}
             if wait.failed:
                 args["ended"] = "without the lock"
             if wait.released is not None:
                 args |= {"released by": _clean(wait.holder), "released in": _at(wait.released)}
             yield (
-                f'{{"ph":"X","ts":{_us(start + self._offset_ns)},"dur":{_us(end - start)},{waiter},'
-                f'"cat":"lock","name":{_json(f"waits for {wait.lock}")},"args":{json.dumps(args)}}}'
+                f'{{"ph":"X","ts":{_us(start + self._offset_ns)},"dur":{_us(end - start)},'
+                f'"pid":{self._pid},"tid":{self._lock_tids[thread]},"cat":"lock",'
+                f'"name":{_json(f"waits for {wait.lock}")},"args":{json.dumps(args)}}}'
             )
-            if wait.released is None or wait.holder_id == wait.thread_id or end == start:
-                continue
-            holder, new = self._lock_track(wait.holder_id, wait.holder)
-            yield from new
-            yield from self._release(wait, holder, waiter, end)
-
-    def _lock_track(self, native_id: int, thread: str) -> tuple[str, list[str]]:
-        """Return the numbers of a thread's track, and what must be said first if there was none."""
-        known = self._lock_tids.get((native_id, thread))
-        if known is not None:
-            return f'"pid":{self._pid},"tid":{known}', []
-        for number, other in enumerate(self._timeline.threads):
-            if other.native_id == native_id and other.name == thread:
-                self._lock_tids[native_id, thread] = self._tids[number]
-                return self._lock_track(native_id, thread)
-        tid = self._lock_tids[native_id, thread] = self._numbers.thread(native_id)
-        named = self._meta("thread_name", tid, name=_clean(thread) or "?")
-        order = self._meta("thread_sort_index", tid, sort_index=len(self._tids) + len(self._lock_tids))
-        return f'"pid":{self._pid},"tid":{tid}', [named, order]
-
-    def _release(self, wait: TimelineLockWait, holder: str, waiter: str, end: int) -> Iterator[str]:
-        """Yield the release as a slice of a nanosecond, to which an arrow can be bound, and the arrow."""
-        at = _us(wait.released_ns + self._offset_ns)
-        name = _json(f"releases {wait.lock}")
-        where = json.dumps({"in": _at(wait.released)} if wait.released is not None else {})
-        yield f'{{"ph":"X","ts":{at},"dur":0.001,{holder},"cat":"lock","name":{name},"args":{where}}}'
-        arrow = f'"id":{self._numbers.flow()},"cat":"release","name":"release"'
-        yield f'{{"ph":"s","ts":{at}4,{holder},{arrow}}}'
-        yield f'{{"ph":"f","ts":{_us(end - 1 + self._offset_ns)}4,{waiter},"bp":"e",{arrow}}}'
 
     def _on_gil(self, gil: _Track, thread: int, number: int, start: int, end: int) -> str:
         """Return a hold's event on the GIL's track."""
