@@ -302,7 +302,7 @@ class _ProcessTrace:
             )
 
     def _lock_waits(self) -> Iterator[str]:
-        """Yield the waits for locks, on a track of each thread's own: where holds are, slices may not overlap."""
+        """Yield the waits for locks, on a track of each thread's own: slices of a track may not overlap."""
         ended: dict[tuple[int, str], int] = {}
         for wait in self._timeline.lock_waits():
             thread = wait.thread_id, wait.thread
