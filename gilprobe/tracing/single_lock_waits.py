@@ -24,7 +24,7 @@ _UNSEEN_FRAME = Frame(UNSEEN, "", 0)
 _EDGE_FRAME = Frame(EDGE, "", 0)
 
 
-class _Account(NamedTuple):
+class _WaitingThread(NamedTuple):
     native_id: int
     label: int
     os_name: str
@@ -34,7 +34,7 @@ class LockNames:
     """What the single waits of a recording refer to: all that its LNAM chunks have told."""
 
     def __init__(self) -> None:
-        self._accounts = [_Account(0, 0, "")]
+        self._accounts = [_WaitingThread(0, 0, "")]
         self._places: list[Frame] = []
         self._locks: list[What] = []
         self._stacks = Stacks()
@@ -50,7 +50,7 @@ class LockNames:
             outer = read.number(len(self._numbers) + 1)
             self._add_stack(outer, read.number(len(self._places) + _FIRST_PLACE))
         for _ in range(read.number(_MOST)):
-            self._accounts.append(_Account(read.signed(), read.number(1 << 32), read.string()))
+            self._accounts.append(_WaitingThread(read.signed(), read.number(1 << 32), read.string()))
         read.end()
         if max(map(len, (self._places, self._locks, self._numbers, self._accounts))) > _MOST:
             raise ValueError(f"at most {_MOST} places, locks, stacks and threads must be told of")
@@ -80,7 +80,7 @@ class LockNames:
     ) -> Iterator[TimelineLockWait]:
         """Yield the waits of LWAT chunks that were checked; parts of one wait as one."""
         self._stacks.check(self._numbers[stack - 1] for stack in self._waited_in if stack)
-        tell = _Teller(self, who)
+        tell = _WaitTeller(self, who)
         open_: dict[int, _LockWait] = {}
         for chunk in chunks:
             for row in native.read_lock_waits(chunk)[0]:
@@ -116,7 +116,7 @@ class LockNames:
         return what.kind, title_of(what, self._places)
 
 
-class _Teller:
+class _WaitTeller:
     """Turns rows into waits, with each name found once."""
 
     def __init__(self, names: LockNames, who: Callable[[int, int, str], Naming]) -> None:
