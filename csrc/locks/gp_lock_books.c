@@ -1,5 +1,7 @@
 #include "locks/gp_lock_books.h"
 
+#include <string.h>
+
 #include "base/gp_buffer.h"
 #include "base/gp_hist.h"
 
@@ -74,6 +76,26 @@ static uint64_t earlier(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
+/* Keep a wait for the recording. */
+static void keep(gp_lock_session *session, gp_lock_wait wait, const gp_lock_past *past)
+{
+    gp_buffer *waits = &session->waits;
+    const gp_lock_step *end =
+        (wait.flags & GP_LOCK_FAILED) == 0 ? gp_lock_history_release(past, wait.since, wait.until) : NULL;
+    if (end != NULL) {
+        wait.released = end->at;
+        wait.holder = end->account;
+        wait.holder_place = end->place;
+    }
+    if (waits->size + sizeof wait > GP_LOCK_WAITS_SIZE || !gp_buffer_reserve(waits, sizeof wait)) {
+        waits->failed = false; /* what is there is whole */
+        session->dropped++;
+        return;
+    }
+    memcpy(waits->bytes + waits->size, &wait, sizeof wait);
+    waits->size += sizeof wait;
+}
+
 /* Book a wait in a session: the journal's last one, if it goes on with that. */
 static void book(gp_lock_books *books, gp_lock_session *session, gp_rows *rows,
                  const gp_lock_journal *journal, const gp_lock_note *note, bool goes_on)
@@ -102,7 +124,22 @@ static void book(gp_lock_books *books, gp_lock_session *session, gp_rows *rows,
                            .failed = (note->flags & GP_LOCK_FAILED) != 0,
                            .own = (note->flags & GP_LOCK_BY_ITSELF) != 0,
                            .place = note->place};
-    gp_lock_history_divide(gp_lock_history_of(&books->history, note->key), wait, charge, &to);
+    const gp_lock_past *past = gp_lock_history_of(&books->history, note->key);
+    gp_lock_history_divide(past, wait, charge, &to);
+    if (session->keeps_waits && rows == &session->rows) /* else it is still under way */
+        keep(session,
+             (gp_lock_wait){.since = since,
+                            .until = until,
+                            .account = journal->account,
+                            .lock = note->lock,
+                            .place = note->place,
+                            .stack = note->stack,
+                            .holder = GP_LOCK_UNSEEN,
+                            .holder_place = GP_ROW_NONE,
+                            .spun = (uint32_t)earlier(note->spun, until - since),
+                            .flags =
+                                (note->flags & ~(uint32_t)GP_LOCK_GOES_ON) | (goes_on ? GP_LOCK_GOES_ON : 0)},
+             past);
 }
 
 /* A thread does not know by what it was stopped: whoever lets it go does. */
@@ -292,6 +329,7 @@ static bool note_waiting(const gp_lock_journal *journal, uint64_t now, gp_lock_n
                            .key = atomic_load(&waiting->key),
                            .place = atomic_load(&waiting->place),
                            .lock = atomic_load(&waiting->lock),
+                           .stack = atomic_load(&waiting->stack),
                            .spun = atomic_load(&waiting->spun),
                            .flags = GP_LOCK_FAILED | (atomic_load(&waiting->own) ? GP_LOCK_BY_ITSELF : 0)};
     return note->key != 0 && since != 0;
@@ -305,6 +343,7 @@ static bool note_spinning(const gp_lock_journal *journal, gp_lock_note *note)
                            .key = atomic_load(&spin->key),
                            .place = atomic_load(&spin->place),
                            .lock = atomic_load(&spin->lock),
+                           .stack = atomic_load(&spin->stack),
                            .flags = GP_LOCK_FAILED | GP_LOCK_SPUN |
                                     (atomic_load(&spin->own) ? GP_LOCK_BY_ITSELF : 0)};
     note->spun = (uint32_t)earlier(note->until - note->since, UINT32_MAX);

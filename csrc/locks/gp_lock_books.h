@@ -7,11 +7,31 @@
  * One reader at a time: whoever calls these functions has the lock of the books, unless they say otherwise.
  */
 
+#include "base/gp_buffer.h"
 #include "base/gp_clock.h"
 #include "base/gp_status.h"
 #include "locks/gp_lock_history.h"
 #include "locks/gp_lock_journal.h"
 #include "locks/gp_lock_table.h"
+
+/* One wait, or a part of one. Times in ticks. */
+typedef struct {
+    uint64_t since, until;
+    uint64_t released; /* when the release came that ended it; 0: none was seen */
+    uint32_t account, lock, place, stack;
+    uint32_t holder, holder_place; /* who released the lock, and where; GP_LOCK_UNSEEN: nobody was seen */
+    uint32_t spun;
+    uint32_t flags; /* of its note (gp_lock_journal.h); GP_LOCK_GOES_ON: with the thread's last one */
+} gp_lock_wait;
+
+enum {
+    GP_LOCK_WAITS_SIZE = 3 << 22, /* bytes of waits that are to be written, at most */
+};
+
+/* How many of each the session's recording has been told of. */
+typedef struct {
+    uint32_t places, locks, stacks, accounts;
+} gp_lock_told;
 
 typedef struct gp_lock_session {
     struct gp_lock_session *next;
@@ -21,6 +41,13 @@ typedef struct gp_lock_session {
     uint64_t lost_notes; /* of all threads: before the start; after the stop, since then */
     gp_clock_anchor anchor, end_anchor;
     bool hooks_lost;
+    bool keeps_waits;  /* one by one, for a recording */
+    gp_buffer waits;   /* gp_lock_wait, since they were last taken */
+    gp_buffer taken;   /* the recorder's thread writes these; it needs no lock */
+    uint64_t dropped;  /* of these, in all: there was no room */
+    bool wants_stacks; /* of these */
+    uint64_t origin;   /* ticks: from then on the recording counts */
+    gp_lock_told told;
 } gp_lock_session;
 
 /* All journals; they are never freed. */

@@ -11,7 +11,8 @@
 #include "recording/gp_format.h"
 
 enum {
-    LEVELS_MAX = 32, /* of the stack, until one is the user's */
+    LEVELS_MAX = 32,        /* of the stack, until one is the user's */
+    STACK_LEVELS_MAX = 128, /* of a whole stack: the outermost beyond are left out */
 };
 
 /* glibc 2.30 and later */
@@ -34,6 +35,7 @@ typedef struct {
     uint32_t helper;   /* place of the function of threading or queue that was called there; GP_ROW_NONE */
     bool work;         /* it waits for work */
     const void *level; /* the innermost; NULL: none */
+    uint32_t stack;    /* 0: not known, or not wanted */
 } where;
 
 __attribute__((noinline)) static void meet(gp_lock_spot *spot)
@@ -62,7 +64,7 @@ static const gp_lock_spot *recognise(gp_lock_journal *journal, const gp_lock_spo
 static where find_place(gp_lock_journal *journal)
 {
     const void *level = gp_lock_state.host->innermost();
-    where found = {GP_NO_FRAME, GP_ROW_NONE, false, level};
+    where found = {GP_NO_FRAME, GP_ROW_NONE, false, level, 0};
     gp_lock_spot spot;
     for (int i = 0; i < LEVELS_MAX && level != NULL && gp_lock_state.host->locate(&level, &spot); i++) {
         const gp_lock_spot *known = recognise(journal, &spot);
@@ -74,6 +76,55 @@ static where find_place(gp_lock_journal *journal)
         level = gp_lock_state.host->outer(level);
     }
     return found;
+}
+
+/* The number of a stack that the thread has not met, or not for long. */
+__attribute__((noinline)) static uint32_t meet_stack(uint32_t outer, uint32_t place)
+{
+    if (!gp_lock_try(&gp_lock_state.names_lock))
+        return 0;
+    gp_rows *stacks = &gp_lock_state.stacks;
+    const gp_lock_row *row = gp_lock_table_row(
+        stacks, (gp_lock_row_key){.kind = GP_LOCK_ROW_STACK, .lock = outer, .place = place});
+    uint32_t number = row != NULL ? (uint32_t)(row - (const gp_lock_row *)stacks->rows) + 1 : 0;
+    pthread_mutex_unlock(&gp_lock_state.names_lock);
+    return number;
+}
+
+static uint32_t stack_of(gp_lock_known *known, const uint32_t *places, size_t count)
+{
+    uint32_t stack = 0;
+    while (count-- > 0) {
+        gp_lock_level *level = gp_lock_level_of(known, stack, places[count]);
+        if (level->number == 0 || level->outer != stack || level->place != places[count])
+            *level = (gp_lock_level){stack, places[count], meet_stack(stack, places[count])};
+        stack = level->number;
+        if (stack == 0)
+            break;
+    }
+    return stack;
+}
+
+/* The whole stack of the calling thread. What is outside of its last levels is left out. */
+static uint32_t find_stack(gp_lock_journal *journal, const void *level)
+{
+    uint32_t places[STACK_LEVELS_MAX];
+    size_t count = 0;
+    gp_lock_spot spot;
+    while (count < STACK_LEVELS_MAX && level != NULL && gp_lock_state.host->locate(&level, &spot)) {
+        places[count++] = recognise(journal, &spot)->place;
+        level = gp_lock_state.host->outer(level);
+    }
+    return stack_of(&journal->known, places, count);
+}
+
+/* Where it waits, with the whole stack if any session wants that. */
+static where find_wait(gp_lock_journal *journal)
+{
+    where at = find_place(journal);
+    if (GET(gp_lock_state.stacks_wanted) != 0)
+        at.stack = find_stack(journal, at.level);
+    return at;
 }
 
 /* ---- what it waits for ---- */
@@ -140,6 +191,7 @@ static void end_spin(gp_lock_journal *journal)
                                  .key = GET(spin->key),
                                  .place = GET(spin->place),
                                  .lock = GET(spin->lock),
+                                 .stack = GET(spin->stack),
                                  .flags = GP_LOCK_SPUN | (GET(spin->own) ? GP_LOCK_BY_ITSELF : 0),
                                  .spun = ticks32(until - since)});
     atomic_store_explicit(&spin->since, 0, memory_order_release); /* after the note: see book_under_way */
@@ -162,6 +214,7 @@ static void note_wait(gp_lock_journal *journal, uint64_t until, uint32_t flags)
                                  .sem = GET(waiting->sem),
                                  .place = GET(waiting->place),
                                  .lock = GET(waiting->lock),
+                                 .stack = GET(waiting->stack),
                                  .flags = flags | (GET(waiting->own) ? GP_LOCK_BY_ITSELF : 0),
                                  .spun = GET(waiting->spun)});
 }
@@ -250,7 +303,7 @@ static void begin_wait(gp_lock_journal *journal, const void *sem, const char *fr
     uint32_t spun;
     bool parked;
     uintptr_t key = key_of(sem, frame, &parked);
-    where at = find_place(journal);
+    where at = find_wait(journal);
     if (journal->yielded.at != NULL)
         learn_from_yield(journal, parked ? key : 0, now);
     if (tries_again(journal, key, at.place, now)) {
@@ -260,6 +313,7 @@ static void begin_wait(gp_lock_journal *journal, const void *sem, const char *fr
         end_failed(journal);
         SET(waiting->key, key);
         SET(waiting->place, at.place);
+        SET(waiting->stack, at.stack);
         SET(waiting->lock, find_lock(journal, key, parked, &at));
         since = begin_of(journal, key, now, &spun);
         SET(waiting->spun, spun);
@@ -474,9 +528,10 @@ static int hooked_post(sem_t *sem)
 static void begin_spin(gp_lock_journal *journal, uintptr_t key, uint64_t now)
 {
     gp_lock_spin *spin = &journal->spin;
-    where at = find_place(journal);
+    where at = find_wait(journal);
     SET(spin->key, key);
     SET(spin->place, at.place);
+    SET(spin->stack, at.stack);
     SET(spin->lock, find_lock(journal, key, true, &at));
     SET(spin->own, gp_lock_state.host->has(key));
     SET(spin->until, now);

@@ -36,7 +36,8 @@ typedef struct {
     uint32_t lock;         /* what it is: a number of gp_lock_trace.h. Of a release only if all threads were
                               stopped: by what; GP_ROW_NONE */
     uint32_t flags;
-    uint32_t spun; /* ticks of the wait in which the thread spun; of a very long spin UINT32_MAX */
+    uint32_t spun;  /* ticks of the wait in which the thread spun; of a very long spin UINT32_MAX */
+    uint32_t stack; /* of a wait: a number of gp_lock_trace.h; 0: not known, or no session wants stacks */
 } gp_lock_note;
 
 /* What a thread waits for now. Any thread reads it. */
@@ -45,7 +46,7 @@ typedef struct {
     _Atomic uintptr_t sem;
     _Atomic uint64_t since; /* 0: it is about to wait */
     _Atomic uint64_t until; /* not 0: that failed then, and may go on at once or not at all */
-    _Atomic uint32_t place, lock, spun;
+    _Atomic uint32_t place, lock, spun, stack;
     _Atomic bool own; /* it has the lock itself */
 } gp_lock_waiting;
 
@@ -53,7 +54,7 @@ typedef struct {
 typedef struct {
     _Atomic uint64_t since, until; /* since 0: none */
     _Atomic uintptr_t key;         /* 0: not known */
-    _Atomic uint32_t place, lock;
+    _Atomic uint32_t place, lock, stack;
     _Atomic bool yields;    /* now */
     _Atomic bool own;       /* it has the lock itself */
     _Atomic uint32_t tries; /* yields so far */

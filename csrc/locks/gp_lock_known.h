@@ -15,6 +15,7 @@ enum {
     GP_LOCK_WAYS = 4,
     GP_LOCK_KIND_SETS = 32,
     GP_LOCK_SPOT_SETS = 16,
+    GP_LOCK_LEVELS = 256, /* a power of 2 */
 };
 
 /* A level of the calling thread's stack, and what proves that it is still the same code. */
@@ -32,9 +33,16 @@ typedef struct {
     uint32_t place, lock;
 } gp_lock_kind;
 
+/* A stack: a place, and the stack that called it. */
+typedef struct {
+    uint32_t outer, place;
+    uint32_t number; /* 0: none is here */
+} gp_lock_level;
+
 typedef struct {
     gp_lock_spot spots[GP_LOCK_SPOT_SETS][GP_LOCK_WAYS];
     gp_lock_kind kinds[GP_LOCK_KIND_SETS][GP_LOCK_WAYS];
+    gp_lock_level levels[GP_LOCK_LEVELS];
 } gp_lock_known;
 
 /* An address means a code object only as long as that lives: what it has must be the same, too. */
@@ -90,6 +98,12 @@ static inline void gp_lock_add_kind(gp_lock_known *known, gp_lock_kind kind)
     gp_lock_kind *set = gp_lock_kinds_of(known, kind.key, kind.place);
     memmove(set + 1, set, (GP_LOCK_WAYS - 1) * sizeof *set);
     set[0] = kind;
+}
+
+/* Where the stack of this place, called from this stack, is or goes. */
+static inline gp_lock_level *gp_lock_level_of(gp_lock_known *known, uint32_t outer, uint32_t place)
+{
+    return &known->levels[gp_mix((uint64_t)outer << 32 | place) % GP_LOCK_LEVELS];
 }
 
 #endif

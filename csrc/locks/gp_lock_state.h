@@ -6,6 +6,7 @@
 
 #include <pthread.h>
 
+#include "base/gp_rows.h"
 #include "books/gp_places.h"
 #include "hooks/gp_hooks.h"
 #include "locks/gp_lock_trace.h"
@@ -63,7 +64,8 @@ extern __attribute__((visibility("hidden"))) struct gp_lock_state {
     gp_lock_spin_site spin_sites[GP_LOCK_SPIN_SITES]; /* filled from the front while `learning_spin` */
     _Atomic bool learning_spin;
 
-    _Atomic bool running; /* whether any session does */
+    _Atomic bool running;           /* whether any session does */
+    _Atomic uint32_t stacks_wanted; /* sessions that want whole stacks */
     gp_lock_waiters waiters;
 
     pthread_mutex_t books_lock;
@@ -76,6 +78,7 @@ extern __attribute__((visibility("hidden"))) struct gp_lock_state {
 
     pthread_mutex_t names_lock;
     gp_places places, locks; /* where threads were; what they waited for */
+    gp_rows stacks;          /* GP_LOCK_ROW_STACK; the number of a stack is that of its row + 1 */
     gp_buffer text;
 
     pthread_mutex_t control_lock; /* start, stop, trial */

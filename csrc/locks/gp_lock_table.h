@@ -15,6 +15,7 @@ typedef enum {
     GP_LOCK_ROW_WAITS,  /* lock, waiter, place: number, ticks, longest, ticks spun */
     GP_LOCK_ROW_BLAME,  /* lock, waiter, place, holder, its place: ticks */
     GP_LOCK_ROW_LENGTH, /* lock, bucket of gp_hist.h: number */
+    GP_LOCK_ROW_STACK,  /* in a table of their own: place, and instead of the lock the stack that called it */
 } gp_lock_row_kind;
 
 /* Instead of a holder. */

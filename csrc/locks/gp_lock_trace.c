@@ -10,6 +10,7 @@
 
 #include "base/gp_memory.h"
 #include "base/gp_thread_local.h"
+#include "locks/gp_lock_record.h"
 #include "locks/gp_lock_state.h"
 
 enum {
@@ -219,12 +220,23 @@ static void leave_books_behind(void)
 {
     state->books.history = (gp_lock_history){0};
     state->places = state->locks = (gp_places){0};
+    state->stacks = (gp_rows){0};
     atomic_store(&state->books.stop_lock, 0);
     state->text = (gp_buffer){0};
-    for (gp_lock_session *session = state->books.sessions; session != NULL; session = session->next)
+    for (gp_lock_session *session = state->books.sessions; session != NULL; session = session->next) {
         session->rows = (gp_rows){0};
+        session->waits = (gp_buffer){0};
+    }
     if (own != NULL)
         memset(&own->known, 0, sizeof own->known);
+}
+
+/* Only the parent is recorded. */
+static void stop_to_keep(void)
+{
+    for (gp_lock_session *session = state->books.sessions; session != NULL; session = session->next)
+        session->keeps_waits = session->wants_stacks = false;
+    atomic_store(&state->stacks_wanted, 0);
 }
 
 static void forked_in_child(void)
@@ -235,6 +247,7 @@ static void forked_in_child(void)
     else
         leave_books_behind();
     state->control_lock = state->books_lock = state->names_lock = unlocked;
+    stop_to_keep();
     end_others();
     if (own != NULL && account_of(own) != NULL)
         account_of(own)->native_id = syscall(SYS_gettid);
@@ -304,11 +317,13 @@ static uint64_t notes_lost(void)
     return lost;
 }
 
-static void add_session(gp_lock_session *session)
+static void add_session(gp_lock_session *session, uint64_t origin)
 {
     lock(&state->books_lock);
     gp_lock_books_read(&state->books); /* what was noted before belongs to others */
     session->start = gp_clock_ticks();
+    session->origin = origin != 0 ? origin : session->start;
+    atomic_fetch_add(&state->stacks_wanted, session->wants_stacks);
     session->stop = UINT64_MAX;
     session->anchor = gp_clock_anchor_now();
     session->lost_notes = notes_lost();
@@ -318,7 +333,7 @@ static void add_session(gp_lock_session *session)
     atomic_store(&state->running, true);
 }
 
-static gp_status start(gp_lock_session *session, const char **reason)
+static gp_status start(gp_lock_session *session, const gp_lock_wishes *wishes, const char **reason)
 {
     gp_status status = learn(reason);
     if (status == GP_OK && state->books.sessions == NULL) {
@@ -326,20 +341,27 @@ static gp_status start(gp_lock_session *session, const char **reason)
         if (status != GP_OK)
             *reason = "the interpreter's import slots can't be made writable";
     }
-    if (status == GP_OK)
-        add_session(session);
+    if (status == GP_OK) {
+        session->keeps_waits = wishes->recorder != NULL;
+        session->wants_stacks = session->keeps_waits && wishes->stacks;
+        add_session(session, wishes->origin);
+    }
     return status;
 }
 
-gp_status gp_lock_start(gp_lock_session **session, const char **reason)
+gp_status gp_lock_start(gp_lock_session **session, const gp_lock_wishes *wishes, const char **reason)
 {
     *reason = "";
     gp_lock_session *made = gp_memory_map(sizeof *made);
     if (made == NULL)
         return GP_ENOMEM;
     lock(&state->control_lock);
-    gp_status status = start(made, reason);
+    gp_status status = start(made, wishes, reason);
     unlock(&state->control_lock);
+    if (status == GP_OK && wishes->recorder != NULL && gp_lock_record(made, wishes->recorder) != GP_OK) {
+        gp_lock_stop(made);
+        status = GP_ENOMEM;
+    }
     if (status != GP_OK) {
         gp_memory_unmap(made, sizeof *made);
         made = NULL;
@@ -364,6 +386,7 @@ static void end_session(gp_lock_session *session)
     gp_lock_books_read_to(&state->books, session, &session->rows, session->stop);
     session->lost_notes = notes_lost() - session->lost_notes;
     remove_session(session);
+    atomic_fetch_sub(&state->stacks_wanted, session->wants_stacks);
     if (state->books.sessions == NULL)
         gp_lock_history_clear(&state->books.history);
     unlock(&state->books_lock);
@@ -389,6 +412,8 @@ void gp_lock_forget(gp_lock_session *session)
         return;
     gp_lock_stop(session);
     gp_rows_clear(&session->rows, &gp_lock_rows);
+    gp_buffer_free(&session->waits);
+    gp_buffer_free(&session->taken);
     gp_memory_unmap(session, sizeof *session);
 }
 

@@ -15,6 +15,7 @@
 #include "base/gp_buffer.h"
 #include "base/gp_status.h"
 #include "locks/gp_lock_books.h"
+#include "recording/gp_recorder.h"
 
 enum {
     GP_LOCK_STACK_MAX = 16 << 10, /* bytes: a semaphore of a thread that parks is so near on its stack */
@@ -90,9 +91,16 @@ gp_status gp_lock_learn(const char **reason);
 /* When threads that spin look at their lock again, as gp_lock_learn has found; 0, 0: none spins, or not
  * known. */
 gp_lock_rhythm gp_lock_spins(void);
+/* What a session notes beside the sums. */
+typedef struct {
+    gp_recorder *recorder; /* gets the single waits; NULL: nobody does. It is finished before the session is
+                              forgotten */
+    bool stacks;           /* of the waits, if `recorder` */
+    uint64_t origin;       /* ticks: when the recording begins; 0: with the session */
+} gp_lock_wishes;
 
 /* Begin a session, with hooks installed if it is the first. GP_EUNSUPPORTED, GP_ENOMEM, GP_ESYSTEM. */
-gp_status gp_lock_start(gp_lock_session **session, const char **reason);
+gp_status gp_lock_start(gp_lock_session **session, const gp_lock_wishes *wishes, const char **reason);
 
 /* End it; hooks are removed with the last. Nothing if it has ended. */
 void gp_lock_stop(gp_lock_session *session);

@@ -16,7 +16,7 @@ gp_status gp_lock_learn(const char **reason)
     return GP_EUNSUPPORTED;
 }
 
-gp_status gp_lock_start(gp_lock_session **session, const char **reason)
+gp_status gp_lock_start(gp_lock_session **session, const gp_lock_wishes *wishes, const char **reason)
 {
     *session = NULL;
     return gp_lock_learn(reason);

@@ -11,10 +11,11 @@
 
 enum {
     GP_RECORDING_VERSION = 1,
-    GP_RECORDING_HEADER = 16,       /* bytes before the first chunk */
-    GP_CHUNK_HEADER = 12,           /* bytes before the payload */
-    GP_CHUNK_PAYLOAD_MAX = 1 << 26, /* bytes */
-    GP_CHUNK_EVENTS_MAX = 1 << 20,  /* events of one EVNT */
+    GP_RECORDING_HEADER = 16,          /* bytes before the first chunk */
+    GP_CHUNK_HEADER = 12,              /* bytes before the payload */
+    GP_CHUNK_PAYLOAD_MAX = 1 << 26,    /* bytes */
+    GP_CHUNK_EVENTS_MAX = 1 << 20,     /* events of one EVNT */
+    GP_CHUNK_LOCK_WAITS_MAX = 1 << 18, /* waits of one LWAT */
 };
 
 /* The CRC-32 of zlib, PNG and Ethernet; `crc` is that of the bytes before, 0 at the start. */

@@ -464,6 +464,59 @@ gp_totals_row gp_totals_with_factor(uint64_t factor)
     return totals;
 }
 
+gp_lock_waits gp_lock_waits_over(const void *payload, size_t size)
+{
+    gp_lock_waits waits = {.cursor = gp_cursor_over(payload, size)};
+    gp_cursor *cursor = &waits.cursor;
+    waits.totals = gp_totals_with_factor(gp_cursor_number(cursor));
+    waits.dropped = read_number(cursor);
+    waits.count = gp_cursor_rows(cursor, GP_ROW_LOCK_WAIT);
+    if (waits.count > GP_CHUNK_LOCK_WAITS_MAX)
+        gp_cursor_fail(cursor, "a chunk must have at most 2^18 waits for locks");
+    if (cursor->wrong != NULL)
+        waits.count = 0;
+    return waits;
+}
+
+static uint32_t read_lock_place(gp_cursor *cursor)
+{
+    return (uint32_t)gp_cursor_below(cursor, GP_READER_PLACES, place_too_large);
+}
+
+/* A time within the wait that ends last. */
+static uint64_t read_within(gp_lock_waits *waits, uint64_t ticks)
+{
+    return gp_cursor_below(&waits->cursor, ticks + 1, "what belongs to a wait must be within it");
+}
+
+void gp_lock_waits_next(gp_lock_waits *waits, gp_lock_wait_row *row)
+{
+    enum { FLAGS = 15 };
+    gp_cursor *cursor = &waits->cursor;
+    gp_clock_rate rate = waits->totals.rate;
+    uint64_t released = 0;
+    row->thread = read_account_number(cursor);
+    waits->end += (uint64_t)gp_cursor_signed(cursor);
+    uint64_t wait = gp_cursor_number(cursor);
+    if (waits->end > waits->totals.most || wait > waits->end) {
+        gp_cursor_fail(cursor, too_late);
+        waits->end = wait = 0;
+    }
+    row->lock = read_lock_place(cursor);
+    row->place = read_lock_place(cursor);
+    row->stack = read_lock_place(cursor);
+    uint64_t spun = read_within(waits, wait);
+    row->flags = (uint32_t)gp_cursor_below(cursor, FLAGS + 1, "a flag is not known");
+    row->holder = (uint32_t)gp_cursor_below(cursor, GP_READER_ACCOUNTS + 1, account_too_large);
+    row->holder_place = row->holder != 0 ? read_lock_place(cursor) : 0;
+    if (row->holder != 0)
+        released = waits->end - read_within(waits, wait);
+    row->start_ns = gp_clock_to_ns(rate, waits->end - wait);
+    row->wait_ns = gp_clock_to_ns(rate, waits->end) - row->start_ns;
+    row->spun_ns = gp_clock_to_ns(rate, spun);
+    row->released_ns = gp_clock_to_ns(rate, released);
+}
+
 static void read_named(gp_cursor *cursor, gp_named_row *row)
 {
     row->line = read32(cursor);

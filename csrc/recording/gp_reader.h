@@ -305,6 +305,34 @@ void gp_read_pause(gp_cursor *cursor, const gp_totals_row *totals, gp_pause_row 
 /* The totals of a factor, for gp_read_pause. */
 gp_totals_row gp_totals_with_factor(uint64_t factor);
 
+/* ---- LWAT ---- */
+
+typedef struct {
+    gp_cursor cursor;
+    gp_totals_row totals; /* the rate */
+    uint64_t count, dropped;
+    uint64_t end; /* tick: end of the last wait */
+} gp_lock_waits;
+
+enum {
+    GP_READER_LOCK_FAILED = 2, /* flags of a wait, as in gp_lock_journal.h */
+    GP_READER_LOCK_GOES_ON = 4,
+    GP_READER_LOCK_SPUN = 8,
+};
+
+/* Of an LNAM are the numbers of threads, locks (+ 1), stacks (0: none) and places (+ 3: see LOCK). */
+typedef struct {
+    uint32_t thread, lock, place, stack, flags;
+    uint32_t holder; /* + 1; 0: nobody was seen to release the lock, and then the next are 0 */
+    uint32_t holder_place;
+    uint64_t released_ns;
+    uint64_t start_ns, wait_ns, spun_ns;
+} gp_lock_wait_row;
+
+/* Read the head of a payload; check waits->cursor.wrong. Then the next of `count` waits. */
+gp_lock_waits gp_lock_waits_over(const void *payload, size_t size);
+void gp_lock_waits_next(gp_lock_waits *waits, gp_lock_wait_row *row);
+
 /* A place by name. */
 typedef struct {
     uint32_t line;
@@ -352,6 +380,7 @@ enum {
     GP_ROW_CALLBACK = 13,
     GP_ROW_TAG = 7,
     GP_ROW_TAG_BLAME = 3,
+    GP_ROW_LOCK_WAIT = 9,
 };
 
 #endif

@@ -171,6 +171,18 @@ static void put_described(gp_recorder *recorder, const char type[4], uint32_t in
     gp_buffer_clear(entries);
 }
 
+static void put_whole(gp_recorder *recorder, const char type[4], gp_buffer *payload)
+{
+    if (payload->failed)
+        fail(recorder, ENOMEM);
+    if (payload->size == 0)
+        return;
+    size_t begin = gp_chunk_begin(&recorder->out, type);
+    gp_buffer_raw(&recorder->out, payload->bytes, payload->size);
+    gp_chunk_end(&recorder->out, begin);
+    gp_buffer_clear(payload);
+}
+
 static void put_snapshot(gp_recorder *recorder, gp_news_wish wish)
 {
     gp_buffer *snapshot = &recorder->news.snapshot;
@@ -197,6 +209,8 @@ static void put_news(gp_recorder *recorder, slot *at, gp_news_wish wish)
     put_snapshot(recorder, wish);
     put_described(recorder, "SEEN", at->source.interpreter, &news->seen);
     put_described(recorder, "PAUS", at->source.interpreter, &news->pauses);
+    put_whole(recorder, "LNAM", &news->lock_names);
+    put_whole(recorder, "LWAT", &news->lock_waits);
     at->begun = true;
     if (recorder->out.size >= WRITE_SIZE || recorder->out.failed)
         write_out(recorder);
@@ -754,6 +768,8 @@ void gp_recorder_free(gp_recorder *recorder)
     gp_buffer_free(&recorder->news.timeline.events);
     gp_buffer_free(&recorder->news.seen);
     gp_buffer_free(&recorder->news.pauses);
+    gp_buffer_free(&recorder->news.lock_names);
+    gp_buffer_free(&recorder->news.lock_waits);
     gp_buffer_free(&recorder->news.snapshot);
     pthread_mutex_destroy(&recorder->queue_lock);
     gp_memory_unmap(recorder, sizeof *recorder);

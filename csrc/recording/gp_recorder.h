@@ -48,10 +48,11 @@ typedef enum {
 typedef struct {
     gp_buffer threads, places; /* entries of THRD and PLAC, without the interpreter's number */
     gp_timeline timeline;
-    gp_buffer snapshot; /* the payload of a SNAP */
-    gp_buffer seen;     /* entries of SEEN, without the interpreter's number */
-    gp_buffer pauses;   /* of PAUS */
-    bool ended;         /* the session: its slot is free for another source after one more, final call */
+    gp_buffer snapshot;               /* the payload of a SNAP */
+    gp_buffer seen;                   /* entries of SEEN, without the interpreter's number */
+    gp_buffer pauses;                 /* of PAUS */
+    gp_buffer lock_names, lock_waits; /* the payloads of LNAM and LWAT */
+    bool ended; /* the session: its slot is free for another source after one more, final call */
 } gp_news;
 
 /* One session of one GIL. Its functions are called on the recorder's thread, one at a time, without any lock

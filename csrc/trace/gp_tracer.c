@@ -293,6 +293,11 @@ void gp_tracer_forget(gp_session *session)
     }
 }
 
+uint64_t gp_tracer_origin(const gp_session *session)
+{
+    return session->origin;
+}
+
 size_t gp_tracer_parts(const gp_session *session)
 {
     size_t parts = 0;

@@ -96,6 +96,9 @@ void gp_tracer_forget(gp_session *session);
  * while the session runs. */
 size_t gp_tracer_parts(const gp_session *session);
 
+/* When the session's recording begins, ticks. */
+uint64_t gp_tracer_origin(const gp_session *session);
+
 /* What a part (< gp_tracer_parts) has booked, up to now if the session runs: all places that were met, as in
  * PLAC without the leading number, and a snapshot (SNAP, docs/recording-format.md). GP_ENOMEM. */
 gp_status gp_tracer_read(gp_session *session, size_t part, const gp_call_stack *here, gp_buffer *places,

@@ -30,6 +30,7 @@ gp_status gp_tracer_start(const gp_tracer_host *host, const gp_tracer_wishes *wi
 void gp_tracer_prepare(const gp_tracer_host *host) {}
 void gp_tracer_stop(gp_session *session, const gp_call_stack *here) {}
 void gp_tracer_forget(gp_session *session) {}
+uint64_t gp_tracer_origin(const gp_session *session) { return 0; }
 size_t gp_tracer_parts(const gp_session *session) { return 0; }
 gp_status gp_tracer_read(gp_session *session, size_t part, const gp_call_stack *here, gp_buffer *places,
                          gp_buffer *snapshot) { return GP_EUNSUPPORTED; }

@@ -166,6 +166,14 @@ cdef extern from "recording/gp_reader.h" nogil:
     void gp_read_pause_sum(gp_cursor *cursor, const gp_totals_row *totals, gp_pause_sum_row *row)
     void gp_read_pause(gp_cursor *cursor, const gp_totals_row *totals, gp_pause_row *row)
     uint64_t gp_read_pauses_lost(gp_cursor *cursor)
+    ctypedef struct gp_lock_waits:
+        gp_cursor cursor
+        uint64_t count, dropped
+    ctypedef struct gp_lock_wait_row:
+        uint32_t thread, lock, place, stack, flags, holder, holder_place
+        uint64_t released_ns, start_ns, wait_ns, spun_ns
+    gp_lock_waits gp_lock_waits_over(const void *payload, size_t size)
+    void gp_lock_waits_next(gp_lock_waits *waits, gp_lock_wait_row *row)
     gp_totals_row gp_totals_with_factor(uint64_t factor)
     ctypedef struct gp_named_row:
         uint32_t line

@@ -64,6 +64,7 @@ cdef extern from "trace/gp_tracer.h":
                               const char **reason)
     void gp_tracer_stop(gp_session *session, const gp_call_stack *here)
     void gp_tracer_forget(gp_session *session)
+    uint64_t gp_tracer_origin(const gp_session *session)
     size_t gp_tracer_parts(const gp_session *session)
     gp_status gp_tracer_read(gp_session *session, size_t part, const gp_call_stack *here, gp_buffer *places,
                              gp_buffer *snapshot)

@@ -52,6 +52,7 @@ class _Account(TypedDict):
 
 _Tally: TypeAlias = tuple[int, int | None, int, int, int, int, int, int]
 _PauseSum: TypeAlias = tuple[int, int | None, int | None, int, int, int, int, int, int, int, int]
+_LockWait: TypeAlias = tuple[int, int, int, int, int, int, int, int, int, int, int]
 _Pause: TypeAlias = tuple[int, int | None, int, int, int, int, int, int, int]
 
 class _Pauses(TypedDict):
@@ -95,5 +96,6 @@ def read_events(
 def add_events(
     payload: ReadableBuffer, threads: ReadableBuffer, places: ReadableBuffer, sums: WriteableBuffer
 ) -> None: ...
+def read_lock_waits(payload: ReadableBuffer) -> tuple[list[_LockWait], int]: ...
 def decode_pauses(entries: ReadableBuffer, factor: int) -> list[_Pause]: ...
 def decode_snapshot(payload: ReadableBuffer) -> _Snapshot: ...

@@ -409,6 +409,27 @@ def decode_pauses(entries, uint64_t factor) -> list:
     return rows
 
 
+def read_lock_waits(const uint8_t[::1] payload) -> tuple:
+    """Return the waits of an LWAT, and how many were dropped so far.
+
+    Each is (thread, lock + 1, place + 3, stack or 0, flags, holder + 1 or 0, its place + 3, when it released the lock,
+    start, length, length of the spin); times in nanoseconds.
+    """
+    cdef gp_lock_waits waits = gp_lock_waits_over(start_of(payload), payload.shape[0])
+    cdef gp_lock_wait_row row
+    cdef uint64_t i
+    check(&waits.cursor)
+    rows = []
+    for i in range(waits.count):
+        gp_lock_waits_next(&waits, &row)
+        check(&waits.cursor)
+        rows.append((row.thread, row.lock, row.place, row.stack, row.flags, row.holder, row.holder_place,
+                     row.released_ns, row.start_ns, row.wait_ns, row.spun_ns))
+    if not gp_cursor_at_end(&waits.cursor):
+        raise ValueError("nothing must follow the waits of a chunk")
+    return rows, waits.dropped
+
+
 cdef tuple named(const gp_named_row *row):
     return text_of(row.function), text_of(row.file), row.line
 

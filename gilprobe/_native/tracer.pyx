@@ -713,23 +713,40 @@ def lock_spins() -> tuple[int, int]:
 
 
 @cython.final
+@cython.no_gc_clear  # as in Session
 cdef class LockSession:
-    """One trace of locks: begins when made, ends with `stop`. Places are recorded where not `frames_differ`."""
+    """One trace of locks: begins when made, ends with `stop`. Places are recorded where not `frames_differ`.
+
+    A recorder gets the single waits, with their whole stacks if wanted; `session` is the one that it records, too.
+    """
 
     cdef gp_lock_session *handle
+    cdef Recorder recorder  # must be finished before the session goes
 
-    def __cinit__(self):
+    def __cinit__(self, *, Recorder recorder=None, bint stacks=False, Session session=None):
+        cdef gp_lock_wishes wishes
         cdef const char *reason = b""
         cdef gp_status status
         cdef int error
         if frames_differ() is None:
             gp_lock_host_use_frames()
+        self.recorder = recorder
+        wishes.recorder = NULL if recorder is None else recorder.handle
+        wishes.stacks = stacks
+        wishes.origin = 0 if session is None else gp_tracer_origin(session.handle)
         with nogil:
-            status = gp_lock_start(&self.handle, &reason)
+            status = gp_lock_start(&self.handle, &wishes, &reason)
             error = errno
         check_status(status, "a trace of locks", None, error, None, reason)
 
     def __dealloc__(self):
+        cdef gp_recorder *recorder
+        if self.handle != NULL and self.recorder is not None:
+            recorder = self.recorder.handle
+            with nogil:
+                gp_lock_stop(self.handle)
+                gp_guard_end(recorder)
+                gp_recorder_finish(recorder)
         with nogil:
             gp_lock_forget(self.handle)
 

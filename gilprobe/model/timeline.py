@@ -92,6 +92,46 @@ class TimelinePause(NamedTuple):
     uncollectable: int
 
 
+class TimelineLockWait(NamedTuple):
+    """One wait of a thread for a lock, or for work.
+
+    Attributes
+    ----------
+    thread_id, thread : int, str
+        The thread that waited: its native identifier and its name.
+    kind, lock : str
+        What it waited for: the kind and the title of a :class:`~gilprobe.model.locks.Lock`.
+    start_ns, duration_ns : int
+        From the start of the trace to that of the wait, and its length, nanoseconds.
+    spun_ns : int
+        The part at its beginning in which the thread only tried again, without sleep, nanoseconds.
+    failed : bool
+        Whether it ended without the lock: time was up, a signal came, or the trace ended.
+    stack : tuple of Frame
+        Where it waited, outermost frame first; one frame where no stacks were recorded.
+    holder_id, holder : int, str
+        The thread that released the lock at the end; 0 and empty if none was seen.
+    released : Frame or None
+        Where that was.
+    released_ns : int
+        When that was, from the start of the trace, nanoseconds; 0 if not seen.
+    """
+
+    thread_id: int
+    thread: str
+    kind: str
+    lock: str
+    start_ns: int
+    duration_ns: int
+    spun_ns: int
+    failed: bool
+    stack: tuple[Frame, ...]
+    holder_id: int
+    holder: str
+    released: Frame | None
+    released_ns: int
+
+
 class Timeline(Protocol):
     """A timeline that is read batch by batch, in bounded memory.
 
@@ -109,10 +149,13 @@ class Timeline(Protocol):
 
     @property
     def dropped(self) -> int:
-        """Events that are missing because they came faster than they were written."""
+        """Events and waits for locks that are missing: they came faster than they were written."""
 
     def batches(self) -> Iterator[Batch]:
         """Yield all events, from the beginning."""
 
     def pauses(self) -> Iterator[TimelinePause]:
         """Yield all collections of garbage in the order of their ends."""
+
+    def lock_waits(self) -> Iterator[TimelineLockWait]:
+        """Yield all waits for locks and for work; of one thread in the order of their ends."""

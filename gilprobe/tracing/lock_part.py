@@ -14,7 +14,7 @@ from gilprobe.tracing.places import UNSEEN, Naming, frame_of
 
 TYPE_CHECKING = False  # as in gilprobe/__init__.py: a recorded process loads no typing
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from typing import Any
 
     from gilprobe.model.environment import Environment
@@ -33,11 +33,11 @@ _MOST = 1 << 20  # rows, places, locks and threads: a recorder has fewer
 
 _NATIVE = 1  # as in PLAC
 _PART, _STOP_BY = range(len(model.KINDS), len(model.KINDS) + 2)
-_UNSEEN_FRAME = Frame(UNSEEN, "", 0)
+UNSEEN_FRAME = Frame(UNSEEN, "", 0)
 
 
 @dataclass(frozen=True, slots=True)
-class _What:
+class What:
     """What a lock is: the fields of a `Lock` that tell it from others."""
 
     kind: str
@@ -48,13 +48,14 @@ class _What:
     part: str = ""
 
 
-class _Payload:
+class Payload:
     """The payload of a chunk, read from front to back; ValueError if it ends too early."""
 
     def __init__(self, payload: bytes) -> None:
         self._payload, self._at = payload, 0
 
     def number(self, below: int = 1 << 64) -> int:
+        """Read a number."""
         value = shift = 0
         while True:
             if self._at == len(self._payload) or shift > 63:
@@ -70,10 +71,12 @@ class _Payload:
         return value
 
     def signed(self) -> int:
+        """Read a signed number."""
         value = self.number()
         return (value >> 1) ^ -(value & 1)
 
     def string(self) -> str:
+        """Read a string."""
         size = self.number(1 << 16)
         if size > len(self._payload) - self._at:
             raise ValueError("a string must be complete")
@@ -81,6 +84,7 @@ class _Payload:
         return self._payload[self._at - size : self._at].decode("utf-8", "surrogatepass")
 
     def end(self) -> None:
+        """Check that nothing follows."""
         if self._at != len(self._payload):
             raise ValueError(f"{len(self._payload) - self._at} bytes follow the end of the chunk")
 
@@ -99,7 +103,7 @@ class LockPart:
     """
 
     def __init__(self, payload: bytes) -> None:
-        read = _Payload(payload)
+        read = Payload(payload)
         flags = read.number(_FLAGS + 1)
         self.final, self.hooks_lost = bool(flags & _FINAL), bool(flags & _HOOKS_LOST)
         self.spins_seen = bool(flags & _SPINS)
@@ -116,8 +120,8 @@ class LockPart:
         for _ in range(2):
             for _ in range(read.number(_MOST)):
                 self._read_row(read)
-        self._places = [_read_place(read) for _ in range(read.number(_MOST))]
-        self._locks = [_read_lock(read) for _ in range(read.number(_MOST))]
+        self._places = [read_place(read) for _ in range(read.number(_MOST))]
+        self._locks = [read_lock(read) for _ in range(read.number(_MOST))]
         read.end()
         self._check()
 
@@ -127,7 +131,7 @@ class LockPart:
             raise ValueError(f"a time must be below {_MOST_NS} ns, got {ns}")
         return ns
 
-    def _read_row(self, read: _Payload) -> None:
+    def _read_row(self, read: Payload) -> None:
         kind, lock, waiter = read.number(3), read.number(1 << 32), read.number(1 << 32)
         if kind == _LENGTH:
             self.lengths[lock][waiter] += read.signed()
@@ -211,23 +215,23 @@ class LockPart:
         if place >= _FIRST_PLACE:
             return self._places[place - _FIRST_PLACE]
         if place != _NO_FRAME:
-            return _UNSEEN_FRAME
+            return UNSEEN_FRAME
         native_id, label, ended, os_name = self._accounts[thread]
         naming = who(native_id, label, os_name, ended) if thread else Naming(UNSEEN, False)
         return frame_of((None, _NATIVE, thread, "", ""), lambda _: naming)
 
-    def _lock(self, number: int) -> _What:
+    def _lock(self, number: int) -> What:
         """Return what a lock is; work by the function that waits."""
         if number == 0:
-            return _What(model.UNKNOWN)
+            return What(model.UNKNOWN)
         lock = self._locks[number - 1]
         if lock.kind == model.WORK and not lock.name:
             known = 0 < lock.address <= len(self._places)
-            return _What(lock.kind, name=self._places[lock.address - 1].function if known else "")
+            return What(lock.kind, name=self._places[lock.address - 1].function if known else "")
         return lock
 
     def _told(self, who: _Who) -> tuple[tuple[Lock, ...], tuple[LockWait, ...], tuple[LockWaiter, ...]]:
-        numbers: dict[_What, list[int]] = defaultdict(list)
+        numbers: dict[What, list[int]] = defaultdict(list)
         for number in sorted({lock for lock, _, _ in self.waits}):
             numbers[self._lock(number)].append(number)
         told = [(self._sum(key, same), same) for key, same in numbers.items()]
@@ -277,7 +281,7 @@ class LockPart:
             return ("", 0, HANDOFF if holder == _NOBODY else UNSEEN, "", 0)
         return self._waiter(holder - _FIRST_HOLDER, place, who)
 
-    def _sum(self, what: _What, numbers: list[int]) -> Lock:
+    def _sum(self, what: What, numbers: list[int]) -> Lock:
         same, lengths = set(numbers), defaultdict[int, int](int)
         rows = [row for (lock, _, _), row in self.waits.items() if lock in same]
         for number in numbers:
@@ -310,27 +314,38 @@ class LockPart:
             yield f"{self.lost_ns / 1e9:.3g} s of waits for locks have no row: the tables were full"
 
 
-def _read_place(read: _Payload) -> Frame:
+def title_of(what: What, places: Sequence[Frame]) -> str:
+    """Return what a lock is, in a few words; work by the function that waits, which is one of the places."""
+    name = what.name
+    if what.kind == model.WORK and not name and 0 < what.address <= len(places):
+        name = places[what.address - 1].function
+    none = Distribution(count=0, total_ns=0, max_ns=0, buckets=())
+    return Lock(what.kind, what.type, name, what.owner, what.address, none, part=what.part).title
+
+
+def read_place(read: Payload) -> Frame:
+    """Read a place (LOCK)."""
     read.number(1)  # kind: Python
     line = read.number(1 << 31)
     function = read.string()
     return Frame(function, read.string(), line)
 
 
-def _read_lock(read: _Payload) -> _What:
+def read_lock(read: Payload) -> What:
+    """Read what a lock is (LOCK)."""
     number = read.number(_STOP_BY + 1)
     if number == _PART:
         kind = model.KINDS[read.number(len(model.KINDS))]
         if kind not in (model.LOCK, model.OBJECT, model.WORK):
             raise ValueError(f"what has a part must be a lock, an object or work, got {kind}")
         type_, name, owner, part = (read.string() for _ in range(4))
-        return _What(kind, type_, name, owner, read.number(1 << 63), part)
+        return What(kind, type_, name, owner, read.number(1 << 63), part)
     if number == _STOP_BY:
-        return _What(model.STOP, name=read.string())
+        return What(model.STOP, name=read.string())
     kind = model.KINDS[number]
     if kind in (model.LOCK, model.OBJECT):
         type_, name, owner = (read.string() for _ in range(3))
-        return _What(kind, type_, name, owner, read.number(1 << 63))
+        return What(kind, type_, name, owner, read.number(1 << 63))
     if kind == model.INTERPRETER:
-        return _What(kind, name=read.string())
-    return _What(kind, address=0 if kind == model.STOP else read.number(1 << 63))
+        return What(kind, name=read.string())
+    return What(kind, address=0 if kind == model.STOP else read.number(1 << 63))

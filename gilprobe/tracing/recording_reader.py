@@ -18,7 +18,7 @@ from gilprobe.errors import FormatError
 from gilprobe.files import open_regular
 from gilprobe.model import codec
 from gilprobe.model.environment import Environment
-from gilprobe.model.timeline import HOLD, NOWHERE, Batch, TimelinePause, TimelineThread
+from gilprobe.model.timeline import HOLD, NOWHERE, Batch, TimelineLockWait, TimelinePause, TimelineThread
 from gilprobe.tracing.late_events import MOST_EVENTS, LateEvent, add_late
 from gilprobe.tracing.places import Naming, Stacks, frame_of
 from gilprobe.tracing.seen_holds import AT_SNAPSHOT, RecordedHold
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from gilprobe._native.recording import _Pause, _Place, _Seen, _Snapshot
     from gilprobe.report import Frame
     from gilprobe.tracing.lock_part import LockPart
+    from gilprobe.tracing.single_lock_waits import LockNames
 
 MAGIC = b"GILPROBE"
 _INTERPRETERS = 4096  # recorders write at most 1,025
@@ -151,6 +152,10 @@ class Recording:
         `status`). None if the process was killed otherwise.
     locks : LockPart or None
         What was booked of locks, if it was.
+    lock_names : LockNames or None
+        What single waits for locks refer to, if they were recorded.
+    lock_waits_dropped : int
+        Number of these missing because they came faster than they were written.
     doubts : list of str
         About numbers beyond the last totals.
     truncated : bool
@@ -172,6 +177,8 @@ class Recording:
         self.threads: list[tuple[RecordedInterpreter, int]] = []
         self.places: list[tuple[RecordedInterpreter, int]] = []
         self.locks: LockPart | None = None
+        self.lock_names: LockNames | None = None
+        self.lock_waits_dropped = 0
         self.doubts: list[str] = []
         self.truncated = False
         self.size = 0
@@ -239,7 +246,7 @@ class Recording:
     @property
     def dropped(self) -> int:
         """Number of events missing because they came faster than they were written."""
-        return sum(one.dropped for one in self.interpreters.values())
+        return sum(one.dropped for one in self.interpreters.values()) + self.lock_waits_dropped
 
     def who(self, native_id: int, label: int = 0, os_name: str = "") -> Naming:
         """Return a thread's latest name, as a trace does; an ended one has it in its label.
@@ -377,6 +384,23 @@ class RecordedTimeline:
                 pauses = self._pauses(payload)
             yield from pauses
 
+    def lock_waits(self) -> Iterator[TimelineLockWait]:
+        """Yield all waits for locks and for work; of one thread in the order of their ends.
+
+        Raises
+        ------
+        FormatError
+            If the file has changed since it was opened, or all stacks have more than 16 million frames.
+        OSError
+            If it can't be read.
+        """
+        names = self._recording.lock_names
+        if names is None:
+            return
+        chunks = (payload for _, payload in self._chunks(b"LWAT"))
+        with _naming(self._recording.path, 0):
+            yield from names.waits(chunks, self._recording.who)
+
     def _chunks(self, wanted: bytes) -> Iterator[tuple[int, bytes]]:
         recording = self._recording
         with _open_file(recording.path, recording.identity, recording.beginning) as file:
@@ -460,8 +484,20 @@ class _Loader:
             from gilprobe.tracing.lock_part import LockPart
 
             recording.locks = LockPart(payload)
+        elif kind == b"LNAM":
+            self._lock_names().add(payload)
+        elif kind == b"LWAT":
+            dropped = self._lock_names().check(payload)
+            recording.lock_waits_dropped = max(recording.lock_waits_dropped, dropped)
         elif kind == b"DONE":
             recording.done = _checked_done(payload)
+
+    def _lock_names(self) -> LockNames:
+        if self.recording.lock_names is None:
+            from gilprobe.tracing.single_lock_waits import LockNames
+
+            self.recording.lock_names = LockNames()
+        return self.recording.lock_names
 
     def _take_events(self, offset: int, payload: bytes) -> None:
         number, count, _ = native.events_head(payload)

@@ -138,7 +138,11 @@ class Trace:
                     recorder=recorder, pauses=True, tags=options["sites"], **wanted_there
                 )
             if wanted.locks:
-                locks = tracer.LockSession()
+                locks = tracer.LockSession(
+                    recorder=None if writer is None or not options["timeline"] else writer.recorder,
+                    stacks=options["stacks"],
+                    session=session,
+                )
             thread_names.review()  # another trace may have ended meanwhile
             if writer is not None:
                 writer.commit()

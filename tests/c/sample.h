@@ -141,6 +141,16 @@ static inline void sample_pauses(gp_buffer *out, uint32_t interpreter)
     gp_chunk_end(out, begin);
 }
 
+/* Two waits: one that thread 2 ended, and one that failed. */
+static inline void sample_lock_waits(gp_buffer *out)
+{
+    size_t begin = gp_chunk_begin(out, "LWAT");
+    SAMPLE_NUMBERS(out, (uint64_t)1 << 31, 1, 2);
+    SAMPLE_NUMBERS(out, 1, 400, 100, 1, 3, 2, 10, 0, 3, 4, 20);
+    SAMPLE_NUMBERS(out, 2, 100, 30, 0, 2, 0, 0, 2, 0);
+    gp_chunk_end(out, begin);
+}
+
 /* Free with gp_buffer_free. */
 static inline gp_buffer sample_recording(void)
 {
@@ -154,6 +164,7 @@ static inline gp_buffer sample_recording(void)
         sample_seen(&out, interpreter);
         sample_pauses(&out, interpreter);
         sample_events(&out, interpreter);
+        sample_lock_waits(&out);
         gp_chunk_end(&out, gp_chunk_begin(&out, "LATR")); /* of a later version */
         sample_snapshot(&out, interpreter,
                         GP_SNAPSHOT_FINAL | GP_SNAPSHOT_SITES | GP_SNAPSHOT_LOOKS | GP_SNAPSHOT_PAUSES);

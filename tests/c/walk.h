@@ -26,7 +26,7 @@ typedef struct {
     size_t offset;     /* where it was wrong or ended */
     bool cut;
     size_t metas, labels, names, snapshots, finals, accounts, unknown, event_chunks;
-    uint64_t events, dropped, handoffs, looks, seen, pauses;
+    uint64_t events, dropped, handoffs, looks, seen, pauses, lock_waits;
     gp_events_sum sums[WALK_THREADS];
     uint32_t thread_total, place_total;
     walk_interpreter interpreters[WALK_INTERPRETERS];
@@ -255,6 +255,25 @@ static const char *walk_told_pauses(walk_result *walk, gp_cursor *cursor)
     return cursor->wrong;
 }
 
+static const char *walk_lock_waits(walk_result *walk, const uint8_t *payload, size_t size)
+{
+    gp_lock_waits waits = gp_lock_waits_over(payload, size);
+    gp_lock_wait_row row;
+    for (uint64_t left = waits.count; left != 0 && waits.cursor.wrong == NULL; left--) {
+        gp_lock_waits_next(&waits, &row);
+        if (waits.cursor.wrong != NULL)
+            break;
+        if (row.start_ns + row.wait_ns > INT64_MAX || row.spun_ns > row.wait_ns + 1 || row.flags > 15 ||
+            row.thread >= GP_READER_ACCOUNTS || row.stack >= GP_READER_PLACES ||
+            (row.holder != 0 && row.released_ns < row.start_ns))
+            abort();
+        walk->lock_waits++;
+    }
+    if (waits.cursor.wrong == NULL && !gp_cursor_at_end(&waits.cursor))
+        return "something behind waits for locks";
+    return waits.cursor.wrong;
+}
+
 static const char *walk_chunk(walk_result *walk, const uint8_t *header, const uint8_t *payload, size_t size)
 {
     gp_cursor cursor = gp_cursor_over(payload, size);
@@ -276,6 +295,8 @@ static const char *walk_chunk(walk_result *walk, const uint8_t *header, const ui
         return walk_seen(walk, &cursor);
     else if (memcmp(header, "PAUS", 4) == 0)
         return walk_told_pauses(walk, &cursor);
+    else if (memcmp(header, "LWAT", 4) == 0)
+        return walk_lock_waits(walk, payload, size);
     else
         walk->unknown++;
     return NULL;

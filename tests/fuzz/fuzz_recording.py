@@ -17,7 +17,12 @@ import atheris
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 with atheris.instrument_imports(
-    include=["gilprobe.tracing.recording_reader", "gilprobe.tracing.assembling", "gilprobe.tracing.places"]
+    include=[
+        "gilprobe.tracing.recording_reader",
+        "gilprobe.tracing.single_lock_waits",
+        "gilprobe.tracing.assembling",
+        "gilprobe.tracing.places",
+    ]
 ):
     from gilprobe.tracing.loading import load
     from gilprobe.tracing.recording_reader import Recording
@@ -65,6 +70,19 @@ def sample():
             twin.chunk("SNAP", twin.snapshot(twin.empty_snapshot())),
             twin.chunk("EVNT", twin.events(0, [(0, 0, 1, 10, 100), (1, 0, None, 20, 300)])),
             twin.chunk("PAUS", twin.pauses(0, [(0, 1, 2, 20, 70, 60, 40, 9, 1)])),
+            twin.chunk(
+                "LNAM",
+                twin.lock_names(
+                    [("main", "app.py", 10), ("put", "app.py", 12)],
+                    [("dict", "REGISTRY", "app")],
+                    [(0, 3), (1, 4)],
+                    [(4711, 0, "python"), (4712, 0, "worker")],
+                ),
+            ),
+            twin.chunk(
+                "LWAT",
+                twin.lock_waits([(1, 90, 40, 1, 4, 2, 5, 0, 3, 3, 10), (2, 30, 20, 0, 1, 0, 0, 2, 0)]),
+            ),
             twin.chunk("SNAP", twin.snapshot(last)),
             twin.chunk("SEEN", twin.seen(0, [(0, 0, 10, 90, 1, 1), (1, 0, 10, 90, 1, 2)])),
             twin.chunk("DONE", twin.done("signal", signal=15)),
@@ -93,6 +111,7 @@ def one_input(data):
         assert sum(len(batch.kinds) for batch in timeline.batches()) == recording.event_count
         assert all(timeline.places)
         assert all(pause.thread < len(timeline.threads) for pause in timeline.pauses())
+        assert all(wait.stack and wait.duration_ns >= 0 for wait in timeline.lock_waits())
         process = load(FILE)
         rendered = len(trace_text.render_process(process))
         rendered += sum(map(len, folded.export([process]))) + sum(map(len, speedscope.export([process])))

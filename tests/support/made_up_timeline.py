@@ -6,7 +6,15 @@ import random
 from array import array
 from dataclasses import dataclass, replace
 
-from gilprobe.model.timeline import HOLD, NOWHERE, WAIT, Batch, TimelinePause, TimelineThread
+from gilprobe.model.timeline import (
+    HOLD,
+    NOWHERE,
+    WAIT,
+    Batch,
+    TimelineLockWait,
+    TimelinePause,
+    TimelineThread,
+)
 from gilprobe.report import Frame
 
 
@@ -20,6 +28,7 @@ class MadeUpTimeline:
     dropped: int = 0
     batch: int = 1000
     collections: tuple[TimelinePause, ...] = ()
+    waits: tuple[TimelineLockWait, ...] = ()
 
     def batches(self):
         for first in range(0, len(self.events), self.batch):
@@ -29,12 +38,25 @@ class MadeUpTimeline:
     def pauses(self):
         return iter(self.collections)
 
+    def lock_waits(self):
+        return iter(self.waits)
+
     def renamed(self, name):
         """Return the same timeline with the foreign `name` wherever a name can stand."""
         return replace(
             self,
             threads=tuple(TimelineThread(t.native_id, name, t.interpreter) for t in self.threads),
             places=tuple(tuple(Frame(name, name, f.line) for f in frames) for frames in self.places),
+            waits=tuple(
+                w._replace(
+                    thread=name,
+                    lock=name,
+                    holder=name,
+                    stack=tuple(Frame(name, name, f.line) for f in w.stack),
+                    released=w.released and Frame(name, name, w.released.line),
+                )
+                for w in self.waits
+            ),
         )
 
 

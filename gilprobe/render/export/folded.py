@@ -45,7 +45,7 @@ def export(processes: Sequence[TracedProcess], weight: Weight = "hold") -> Itera
         total: Counter[tuple[int, ...]] = Counter()
         texts: dict[str, int] = {}  # all lines together may be far larger than the model
         known: dict[Frame, int] = {}
-        for stack in stacks_of(process.report):
+        for stack in stacks_of(process):
             for frame in stack.frames:
                 if frame not in known:
                     known[frame] = texts.setdefault(_frame(frame), len(texts))

@@ -53,7 +53,8 @@ def export(processes: Sequence[TracedProcess]) -> Iterator[str]:
 
     Each thread is a track of holds and waits. Each interpreter has a track "GIL" of its holders, a counter of
     waiting threads, and a track of collections of garbage if there were any. An arrow leads from a hold to
-    the acquisition that waited for its end.
+    the acquisition that waited for its end. Waits for locks are on a track of each thread's own, with
+    who released the lock.
     Processes without a timeline are left out.
 
     Parameters
@@ -175,6 +176,7 @@ class _ProcessTrace:
             f'"name":{_json(thread.name or "?")},"cname":"{_COLORS[number % len(_COLORS)]}"'
             for number, thread in enumerate(threads)
         ]
+        self._lock_tids: dict[tuple[int, str], int] = {}
         interpreters = sorted({thread.interpreter for thread in threads} or {0})
         self._gil_tids = {interpreter: numbers.thread() for interpreter in interpreters}
         self._any_tid = self._gil_tids[interpreters[0]]  # for events of the process
@@ -192,6 +194,7 @@ class _ProcessTrace:
             gil.waiters.begin()
         yield from self._events()
         yield from self._pauses()
+        yield from self._lock_waits()
         for interpreter, gil in self._gils.items():
             yield from self._counter(interpreter, gil.waiters.rest())
 
@@ -298,6 +301,28 @@ class _ProcessTrace:
                 f'"name":"generation {pause.generation}","args":{json.dumps(args)}}}'
             )
 
+    def _lock_waits(self) -> Iterator[str]:
+        """Yield the waits for locks, on a track of each thread's own: slices of a track may not overlap."""
+        ended: dict[tuple[int, str], int] = {}
+        for wait in self._timeline.lock_waits():
+            thread = wait.thread_id, wait.thread
+            if thread not in self._lock_tids:
+                tid = self._lock_tids[thread] = self._numbers.thread()
+                yield self._meta("thread_name", tid, name=f"locks: {_clean(wait.thread) or '?'}")
+                yield self._meta("thread_sort_index", tid, sort_index=len(self._tids) + len(self._lock_tids))
+            start = max(wait.start_ns, ended.get(thread, 0))
+            ended[thread] = end = max(wait.start_ns + wait.duration_ns, start)
+            args = {"kind": wait.kind, **_described(wait.stack)}
+            if wait.failed:
+                args["ended"] = "without the lock"
+            if wait.released is not None:
+                args |= {"released by": _clean(wait.holder), "released in": _at(wait.released)}
+            yield (
+                f'{{"ph":"X","ts":{_us(start + self._offset_ns)},"dur":{_us(end - start)},'
+                f'"pid":{self._pid},"tid":{self._lock_tids[thread]},"cat":"lock",'
+                f'"name":{_json(f"waits for {wait.lock}")},"args":{json.dumps(args)}}}'
+            )
+
     def _on_gil(self, gil: _Track, thread: int, number: int, start: int, end: int) -> str:
         """Return a hold's event on the GIL's track."""
         begin = max(start, gil.busy_until)
@@ -370,14 +395,19 @@ class _PlaceParts:
         """Return what is to be said of a place."""
         if not self._known(number):
             return {}
-        frames = self._places[number]
-        args: dict[str, object] = {"function": _clean(frames[-1].function)}
-        if frames[-1].filename:
-            args |= {"file": _clean(frames[-1].filename), "line": frames[-1].line}
-        if stack and len(frames) > 1:
-            shown = [
-                visible(place(frame.function, frame.filename.rpartition("/")[2], frame.line))
-                for frame in frames[-_SHOWN_FRAMES:]
-            ]
-            args["stack"] = " > ".join(["..."] * (len(frames) > len(shown)) + shown)
-        return args
+        return _described(self._places[number], stack=stack)
+
+
+def _described(frames: Sequence[Frame], *, stack: bool = True) -> dict[str, object]:
+    """Return what is to be said of a place: its innermost frame, and the stack."""
+    args: dict[str, object] = {"function": _clean(frames[-1].function)}
+    if frames[-1].filename:
+        args |= {"file": _clean(frames[-1].filename), "line": frames[-1].line}
+    if stack and len(frames) > 1:
+        shown = [_at(frame) for frame in frames[-_SHOWN_FRAMES:]]
+        args["stack"] = " > ".join(["..."] * (len(frames) > len(shown)) + shown)
+    return args
+
+
+def _at(frame: Frame) -> str:
+    return visible(place(frame.function, frame.filename.rpartition("/")[2], frame.line))

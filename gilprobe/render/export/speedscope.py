@@ -78,7 +78,7 @@ def _profiles(
 ) -> Iterator[tuple[Weight | None, _Profile]]:
     """Yield profiles, those of a whole process with their weights."""
     title = f"{process.title}, " if titled else ""
-    stacks = stacks_of(process.report)
+    stacks = stacks_of(process)
     for weight, called in WEIGHTS.items():
         if not knows(process.report, weight):
             continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections import defaultdict
 
 from gilprobe.model.locks import WORK, Lock, LockWaiter
@@ -10,6 +11,8 @@ from gilprobe.report import OTHERS
 
 TYPE_CHECKING = False  # as in gilprobe/__init__.py: a recorded process loads no typing
 if TYPE_CHECKING:
+    from gilprobe.model.timeline import TimelineLockWait
+    from gilprobe.model.traced_process import TracedProcess
     from gilprobe.report import Report
 
     _Waiter = tuple[int, str, int, str, str, int]
@@ -74,6 +77,14 @@ def longest_lock_waits(report: Report) -> list[LongestLockWait]:
         most = max(holders, key=holders.__getitem__, default=("", "", "", 0))
         found.append(LongestLockWait(locks[row.lock], row, *most))
     return found
+
+
+def longest_single_waits(process: TracedProcess, number: int) -> list[TimelineLockWait]:
+    """Return the longest single waits for locks, longest first; none if they were not recorded."""
+    if process.timeline is None:
+        return []
+    waits = (wait for wait in process.timeline.lock_waits() if wait.kind != WORK)
+    return heapq.nlargest(number, waits, key=lambda wait: wait.duration_ns)
 
 
 def off_words(report: Report) -> str:

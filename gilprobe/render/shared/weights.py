@@ -13,6 +13,7 @@ from gilprobe.report import Frame, Stack
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from gilprobe.model.traced_process import TracedProcess
     from gilprobe.report import Report, Site
 
 Weight = Literal["hold", "wait", "caused", "lock"]
@@ -28,12 +29,12 @@ WEIGHTS: dict[Weight, str] = {
 
 @dataclass(frozen=True, slots=True)
 class LockStack:
-    """A place at which threads waited for a lock, as a stack: the place, and below it the lock.
+    """Where threads waited for a lock: the stack, or only the place, and below it the lock.
 
     Attributes
     ----------
     frames : tuple of Frame
-        These two.
+        All of these.
     lock_ns : int
         The waits, nanoseconds.
     """
@@ -53,12 +54,26 @@ def default_weight(reports: Iterable[Report]) -> Weight:
     return "lock" if without and all(without) else "hold"
 
 
-def stacks_of(report: Report) -> Sequence[Stack | LockStack]:
-    """Return the stacks of a report; without stacks, its sites as stacks of one frame and a callee.
+def stacks_of(process: TracedProcess) -> Sequence[Stack | LockStack]:
+    """Return the stacks of a process; without stacks, its sites as stacks of one frame and a callee.
 
-    Places of waits for locks follow, each with its lock as a level below.
+    Those of waits for locks follow, each with its lock as a level below: whole if the single waits were
+    recorded, otherwise only their places.
     """
-    return [*(report.stacks or _stacks_of_sites(report.sites)), *_lock_stacks(report)]
+    report = process.report
+    locks = _recorded_lock_stacks(process) or _lock_stacks(report)
+    return [*(report.stacks or _stacks_of_sites(report.sites)), *locks]
+
+
+def _recorded_lock_stacks(process: TracedProcess) -> list[LockStack]:
+    """Return the stacks of the single waits; none if they are not all there."""
+    if process.timeline is None or process.timeline.dropped:
+        return []
+    sums: dict[tuple[tuple[Frame, ...], str], int] = defaultdict(int)
+    for wait in process.timeline.lock_waits():
+        if wait.kind != WORK:
+            sums[wait.stack, wait.lock] += wait.duration_ns
+    return [LockStack((*stack, Frame(lock, "", 0)), wait_ns) for (stack, lock), wait_ns in sums.items()]
 
 
 def _stacks_of_sites(sites: Iterable[Site]) -> list[Stack]:

@@ -7,7 +7,12 @@ from collections import defaultdict
 from gilprobe.durations import duration
 from gilprobe.model.locks import WORK
 from gilprobe.render.shared import words
-from gilprobe.render.shared.lock_words import OFF_TITLE, longest_lock_waits, off_words
+from gilprobe.render.shared.lock_words import (
+    OFF_TITLE,
+    longest_lock_waits,
+    longest_single_waits,
+    off_words,
+)
 from gilprobe.render.shared.words import clipped, plural, share
 
 TYPE_CHECKING = False  # as in gilprobe/__init__.py: a recorded process loads no typing
@@ -16,9 +21,14 @@ if TYPE_CHECKING:
 
     from gilprobe.model.lock_ranking import LockRanking, RankedLock
     from gilprobe.model.off_times import OffTime
+    from gilprobe.model.timeline import TimelineLockWait
+    from gilprobe.model.traced_process import TracedProcess
     from gilprobe.render.shared.lock_words import LongestLockWait
     from gilprobe.render.shared.page import Page
     from gilprobe.report import Report
+
+_LEVELS = 12
+"""Limit of levels shown of a stack, from the innermost."""
 
 
 def paths_of_locks(report: Report) -> set[str]:
@@ -142,6 +152,31 @@ def _longest_sentences(page: Page, report: Report, rows: int, short: Mapping[str
         number = f" ({plural(row.waits, 'wait')} there, {duration(row.wait_s)} together)"
         page.line(f"- {told}{number if row.waits > 1 else ''}{_behind(wait, short)}")
     page.line()
+
+
+def write_single_waits(page: Page, process: TracedProcess, rows: int) -> None:
+    """Write the longest single waits for locks with their stacks, if these were recorded."""
+    waits = longest_single_waits(process, rows)
+    if not any(len(wait.stack) > 1 for wait in waits):
+        return  # the sentences above say it all
+    frames = [frame for wait in waits for frame in (*wait.stack, *filter(None, (wait.released,)))]
+    short = words.short_paths({frame.filename for frame in frames})
+    page.line("Single waits for locks, the longest, with their stacks", style="bold")
+    for wait in waits:
+        at, lasted = duration(wait.start_ns / 1e9), duration(wait.duration_ns / 1e9)
+        told = f"{clipped(wait.thread) or '?'} waited {lasted} for {clipped(wait.lock)}"
+        page.line(f"- {told}, {at} after the start{_ended(wait, short)}")
+        inner = wait.stack[::-1]
+        shown = [_place(frame.function, frame.filename, frame.line, short) for frame in inner[:_LEVELS]]
+        page.line(f"  in {' < '.join(shown)}{' < ...' if len(inner) > len(shown) else ''}")
+    page.line()
+
+
+def _ended(wait: TimelineLockWait, short: Mapping[str, str]) -> str:
+    if wait.released is None:
+        return "; it ended without the lock" if wait.failed else ""
+    site = _place(wait.released.function, wait.released.filename, wait.released.line, short)
+    return f", until {clipped(wait.holder) or '?'} released it in {site}"
 
 
 def _behind(wait: LongestLockWait, short: Mapping[str, str]) -> str:

@@ -35,6 +35,7 @@ from gilprobe.render.text.locks_text import (
     paths_of_locks,
     write_locks,
     write_off_times,
+    write_single_waits,
 )
 from gilprobe.render.text.loop_text import callback_sentences, task_table
 
@@ -154,6 +155,7 @@ def write_process(
             _told_of_worst(page, worst, question)
             page.line()
     _Pages(page, process.report, rows, all_clear=all_clear, question=question).write()
+    write_single_waits(page, process, max(1, rows // 2))
     page.doubts(process.doubts)
 
 

@@ -40,6 +40,7 @@ static void clear(gp_lock_books *books)
         gp_lock_session *session = books->sessions;
         books->sessions = session->next;
         gp_rows_clear(&session->rows, &gp_lock_rows);
+        gp_buffer_free(&session->waits);
         free(session);
     }
     for (size_t i = 0; i < books->journals.count; i++)
@@ -111,6 +112,32 @@ static void a_wait_is_booked_behind_who_released(void)
     CHECK_EQUAL(blame(&session->rows, 2, 1), 30);
     CHECK_EQUAL(blame(&session->rows, 2, GP_LOCK_NOBODY), 10);
     CHECK_EQUAL(sum_of(&session->rows, GP_LOCK_ROW_LENGTH, 0, 0).count, 1);
+    clear(&books);
+}
+
+static void single_waits_are_kept_with_who_ended_them(void)
+{
+    gp_lock_books books = new_books();
+    gp_lock_journal *holder = add_thread(&books, 1), *waiter = add_thread(&books, 2);
+    gp_lock_session *session = begin(&books, 50), *other = begin(&books, 50);
+    session->keeps_waits = true;
+    note_release(&books, holder, 130, waiter);
+    add(&books, waiter,
+        (gp_lock_note){.since = 100, .until = 140, .key = KEY, .sem = (uintptr_t)waiter, .stack = 7});
+    note_wait(&books, waiter, 150, 160, GP_LOCK_FAILED);
+    gp_lock_books_read(&books);
+    const gp_lock_wait *waits = (const gp_lock_wait *)session->waits.bytes;
+    CHECK_EQUAL(session->waits.size, 2 * sizeof *waits);
+    CHECK_EQUAL(waits[0].since, 100);
+    CHECK_EQUAL(waits[0].until, 140);
+    CHECK_EQUAL(waits[0].released, 130);
+    CHECK_EQUAL(waits[0].account, 2);
+    CHECK_EQUAL(waits[0].holder, 1);
+    CHECK_EQUAL(waits[0].holder_place, PLACE);
+    CHECK_EQUAL(waits[0].stack, 7);
+    CHECK_EQUAL(waits[1].holder, GP_LOCK_UNSEEN);
+    CHECK_EQUAL(waits[1].flags, GP_LOCK_FAILED);
+    CHECK_EQUAL(other->waits.size, 0);
     clear(&books);
 }
 
@@ -369,6 +396,7 @@ int main(void)
 {
     a_spin_is_over_only_after_a_look_at_the_lock();
     a_wait_is_booked_behind_who_released();
+    single_waits_are_kept_with_who_ended_them();
     a_wait_that_goes_on_is_one();
     a_stop_is_of_what_ended_it();
     what_is_under_way_counts_up_to_now();

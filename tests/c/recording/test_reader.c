@@ -78,6 +78,7 @@ static void a_whole_recording_is_read(void)
     CHECK_EQUAL(found->looks, 2 * 18);
     CHECK_EQUAL(found->seen, 2 * 2);
     CHECK_EQUAL(found->pauses, 2 * (2 + 1));
+    CHECK_EQUAL(found->lock_waits, 2 * 2);
     CHECK_EQUAL(found->events, 2 * SAMPLE_EVENTS);
     CHECK_EQUAL(found->event_chunks, 4);
     CHECK_EQUAL(found->thread_total, 2 * SAMPLE_THREADS);

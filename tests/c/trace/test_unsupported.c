@@ -26,7 +26,7 @@ static void test_tracer_of_locks(void)
 {
     const char *reason = NULL;
     gp_lock_session *session = (gp_lock_session *)&reason;
-    CHECK_EQUAL(gp_lock_start(&session, &reason), GP_EUNSUPPORTED);
+    CHECK_EQUAL(gp_lock_start(&session, &(gp_lock_wishes){0}, &reason), GP_EUNSUPPORTED);
     CHECK(reason != NULL && session == NULL);
     CHECK_EQUAL(gp_lock_sessions(), 0);
 }

@@ -12,7 +12,7 @@ from hostile_names import HOSTILE
 from made_up_timeline import MadeUpTimeline, simulated
 
 from gilprobe.errors import InvalidValueError
-from gilprobe.model.timeline import HOLD, NOWHERE, WAIT, TimelinePause, TimelineThread
+from gilprobe.model.timeline import HOLD, NOWHERE, WAIT, TimelineLockWait, TimelinePause, TimelineThread
 from gilprobe.model.traced_process import TracedProcess
 from gilprobe.render.export import perfetto, waiters
 from gilprobe.report import Frame
@@ -44,6 +44,43 @@ def exported(*processes):
 
 def of_phase(events, phase):
     return [event for event in events if event["ph"] == phase]
+
+
+def test_waits_for_locks_are_on_a_track_of_their_thread_with_who_released_the_lock(process):
+    release = Frame("put", "app.py", 9)
+    wait = TimelineLockWait(
+        12,
+        "worker",
+        "lock",
+        "dict `R`",
+        6_000,
+        4_000,
+        500,
+        False,
+        PLACES[1],
+        11,
+        "MainThread",
+        release,
+        9_000,
+    )
+    failed = wait._replace(start_ns=11_000, failed=True, holder_id=0, holder="", released=None, released_ns=0)
+    stranger = wait._replace(thread_id=77, thread="no GIL")
+    timeline = MadeUpTimeline(TWO, PLACES, ((HOLD, 1, 1, 1_000, 5_000),), waits=(wait, failed, stranger))
+    events = exported(process(timeline))
+    threads = {
+        event["args"]["name"]: event["tid"]
+        for event in of_phase(events, "M")
+        if event["name"] == "thread_name"
+    }
+    waits = [event for event in of_phase(events, "X") if event["name"] == "waits for dict `R`"]
+    assert [event["tid"] for event in waits] == [
+        threads["locks: worker"],
+        threads["locks: worker"],
+        threads["locks: no GIL"],
+    ]
+    assert waits[0]["args"]["stack"] == "main (app.py:3) > encode (e.py:250)"
+    assert waits[0]["args"]["released in"] == "put (app.py:9)"
+    assert waits[1]["args"]["ended"] == "without the lock"
 
 
 def test_a_handoff_is_shown_on_both_threads_the_gils_track_and_by_an_arrow(process):

@@ -96,7 +96,7 @@ def described(
         "sites": sites,
         "other_sites": _rest(report.sites),
         "blame": _blame(report, threads, places),
-        "flame": {**flame(stacks_of(report), places), "recorded": bool(report.stacks)},
+        "flame": {**flame(stacks_of(process), places), "recorded": bool(report.stacks)},
         "stalls": _stalls(report, threads, places),
         "collections": _collections(report, places),
         "tasks": _tasks(report, places),

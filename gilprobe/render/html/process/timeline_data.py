@@ -45,6 +45,9 @@ MOST_CELLS = 32_768
 MOST_PAUSES = 2_000
 """Limit of collections of garbage that are marked; the longest."""
 
+MOST_LOCK_WAITS = 2_000
+"""Limit of waits for locks that are marked; the longest."""
+
 _ALL_CELLS = 1 << 20
 _LEAST_CELLS = 512
 _LEAST_LONG = 100
@@ -91,6 +94,7 @@ def described(
         "places": cast.places,
         "folded": cast.folded(survey),
         "pauses": _pauses(timeline, cast),
+        **_lock_waits(timeline, cast),
         **(packed or _pyramid(rows, cast, timeline, most_bytes)),
     }
 
@@ -242,6 +246,26 @@ def _pauses(timeline: Timeline, cast: _Cast) -> list[tuple[int, int, int, int]]:
         ),
         key=lambda row: row[1],
     )
+
+
+def _lock_waits(timeline: Timeline, cast: _Cast) -> dict[str, Any]:
+    """Return the longest waits for locks by start (row, start, length, number of the lock), and the locks."""
+    row_of = {
+        (timeline.threads[number].native_id, timeline.threads[number].name): row
+        for row, number in enumerate(cast.shown)
+    }
+    known = (
+        (wait.duration_ns, wait.start_ns, row_of[wait.thread_id, wait.thread], wait.lock)
+        for wait in timeline.lock_waits()
+        if (wait.thread_id, wait.thread) in row_of and wait.start_ns + wait.duration_ns <= _LARGEST_NS
+    )
+    longest = heapq.nlargest(MOST_LOCK_WAITS, known)
+    locks: dict[str, int] = {}
+    rows = [
+        (row, start_ns, duration_ns, locks.setdefault(name(lock), len(locks)))
+        for duration_ns, start_ns, row, lock in sorted(longest, key=lambda wait: wait[1])
+    ]
+    return {"lock_waits": rows, "locks": list(locks)}
 
 
 def _exact(rows: native.Rows, cast: _Cast, timeline: Timeline, most_bytes: int) -> dict[str, Any] | None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from made_up_timeline import MadeUpTimeline, simulated
 
 from gilprobe._native import pyramid as native
-from gilprobe.model.timeline import HOLD, NOWHERE, WAIT, TimelinePause, TimelineThread
+from gilprobe.model.timeline import HOLD, NOWHERE, WAIT, TimelineLockWait, TimelinePause, TimelineThread
 from gilprobe.render.html.process import timeline_data as module
 from gilprobe.render.html.process.threads import ThreadRows
 from gilprobe.report import Frame
@@ -90,6 +90,25 @@ def test_the_longest_pauses_are_marks(report, monkeypatch):
     timeline = MadeUpTimeline(threads, PLACES, events, collections=pauses)
     data = module.described(report, timeline, ThreadRows(report.threads))
     assert data["pauses"] == [(1, 20, 70, 2), (0, 200, LARGEST, 1)], "thread 7 has no row"
+
+
+def test_the_longest_waits_for_locks_are_marks(report, monkeypatch):
+    monkeypatch.setattr(module, "MOST_LOCK_WAITS", 2)
+    waits = tuple(
+        TimelineLockWait(id_, who, "lock", lock, start, ns, 0, False, PLACES[0], 0, "", None, 0)
+        for id_, who, lock, start, ns in (
+            (TWO[1].native_id, TWO[1].name, "a", 500, 70),
+            (TWO[0].native_id, TWO[0].name, "b", 300, 60),
+            (TWO[0].native_id, TWO[0].name, "a", 10, 5),
+            (99, "not shown", "a", 10, 900),
+        )
+    )
+    events = ((HOLD, 0, 0, 0, 100), (HOLD, 1, 0, 100, 10))
+    timeline = MadeUpTimeline(TWO, PLACES, events, waits=waits)
+    data = module.described(report, timeline, ThreadRows(report.threads))
+    rows = {thread["name"]: row for row, thread in enumerate(data["threads"])}
+    assert data["locks"] == ["b", "a"]
+    assert data["lock_waits"] == [(rows[TWO[0].name], 300, 60, 0), (rows[TWO[1].name], 500, 70, 1)]
 
 
 @quickly

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { TimelineModel, firstAfter } from "#scripts/process/timeline/model.js";
+import { lockWaitAt } from "#scripts/process/timeline/locks.js";
 import { Columns, mix, pixel } from "#scripts/process/timeline/raster.js";
 import { moment, summary } from "#scripts/process/timeline/words.js";
 
@@ -39,6 +40,8 @@ const described = (names, more) => ({
     ["pack", "/srv/app/pack.py", 2],
   ],
   pauses: [],
+  lock_waits: [],
+  locks: [],
   ...more,
 });
 
@@ -167,4 +170,15 @@ test("what was found is told in a line", () => {
     "first holds the GIL for 200 ns in encode (app/encode.py:7)",
   );
   assert.equal(summary(model, model.at(model.gils[0], "holds", 400, 1)), "second holds the GIL for 200 ns in encode (app/encode.py:7)");
+});
+
+test("a wait for a lock is found on its thread's row, and told", () => {
+  const waits = { lock_waits: [[1, 600, 50, 0]], locks: ["dict `REGISTRY` (module app)"], exact: true, rows: ["", "", ""] };
+  const model = new TimelineModel(described(["first", "second"], waits));
+  const row = model.threads[1];
+  const view = { model, tops: model.rows.map((_, index) => 40 * index), scrolled: 0, ns: (x) => x, rowAt: () => ({ row }) };
+  const found = lockWaitAt(view, 620, 40 * row.index + 20);
+  assert.equal(summary(model, found), "second waits 50 ns for dict `REGISTRY` (module app)");
+  assert.equal(lockWaitAt(view, 650, 40 * row.index + 20), null);
+  assert.equal(lockWaitAt({ ...view, rowAt: () => ({ row: model.gils[0] }) }, 620, 20), null);
 });

@@ -43,7 +43,7 @@ const key = (kind, text) => {
   return element("span", { class: "timeline-key" }, canvas, text);
 };
 
-export const legend = () =>
+export const legend = (model) =>
   element(
     "div",
     { class: "timeline-legend muted" },
@@ -51,6 +51,7 @@ export const legend = () =>
     key("wait", "waits for it"),
     key("off", "neither"),
     key("pause", "collects garbage, as it holds"),
+    ...(model.lockWaits.length ? [key("lock", "waits for a lock")] : []),
   );
 
 export const button = (text, title, act) => element("button", { type: "button", title, "aria-label": title, onclick: act }, text);

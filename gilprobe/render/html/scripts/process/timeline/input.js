@@ -1,6 +1,8 @@
 // Keyboard, wheel, drag and touch on the timeline. The page can always be scrolled: the wheel alone zooms
 // only while the picture has the focus, and a finger only moves it sideways.
 
+import { lockWaitAt } from "./locks.js";
+
 const CLICK = 4; // pixels that a pointer may move during a click
 const NEAR = 3; // pixels around the pointer that count as under it
 const EDGE = 8; // pixels around an edge of the overview's window that grab it
@@ -61,7 +63,7 @@ const attachPointers = (view, control) => {
   view.rows.addEventListener("pointermove", (event) => {
     const known = pointers.get(event.pointerId);
     if (!known) {
-      if (event.pointerType !== "touch") control.tip(under(view, event), event);
+      if (event.pointerType !== "touch") control.tip(under(view, event) ?? lockWaitAt(view, ...offset(event, view.rows)), event);
       return;
     }
     const [x, y] = offset(event, view.rows);

@@ -198,6 +198,7 @@ export class TimelineModel {
       to_ns: data.extent_ns,
     }));
     this.pauses = data.pauses.map(([thread, start, ns, generation]) => ({ thread, start, end: start + ns, generation }));
+    this.lockWaits = data.lock_waits.map(([thread, start, ns, lock]) => ({ thread, start, end: start + ns, lock: data.locks[lock] }));
     this.rows = this.gils.flatMap((gil) => [gil, ...this.threads.filter((thread) => thread.gil === gil.gil)]);
     this.rows.push(...this.threads.filter((thread) => thread.gil >= this.gils.length));
     this.rows.forEach((row, index) => (row.index = index));

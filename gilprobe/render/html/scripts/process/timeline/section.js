@@ -91,7 +91,7 @@ class Timeline {
       "div",
       { class: "timeline" },
       help,
-      legend(),
+      legend(this.model),
       this.tools,
       this.field,
       this.pointed,

@@ -1,6 +1,7 @@
 // Draws the timeline: rows, axis and overview, each on its own canvas, at most once a frame.
 import { Columns, Raster, mix, pixel } from "./raster.js";
 import { GIL_AREA, GIL_HEIGHT, HOLD_AREA, ROW_HEIGHT, WAIT_AREA } from "./sizes.js";
+import { drawLockWaits } from "./locks.js";
 import { drawPauses } from "./pauses.js";
 import { moment } from "./words.js";
 import { drawSelected } from "./selected.js";
@@ -216,6 +217,7 @@ export class TimelineView {
     columns.sample(model, row, this.from, this.to);
     raster.holds(columns, base, Math.round((row.isGil ? GIL_AREA : HOLD_AREA) * ratio), Math.round(2 * ratio), this.painter(row));
     drawPauses(this, row, base, Math.round((row.isGil ? GIL_AREA : HOLD_AREA) * ratio));
+    drawLockWaits(this, row, base);
     if (!row.isGil)
       raster.waits(
         columns,

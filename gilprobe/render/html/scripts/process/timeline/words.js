@@ -24,6 +24,7 @@ export const describePlace = (place) => {
 
 /** What is under the pointer, in one line, for its tip. */
 export const summary = (model, found) => {
+  if (found.kind === "lock") return `${found.row.name} waits ${duration(found.end - found.start)} for ${found.lock}`;
   const verb = found.kind === "waits" ? "waits" : "holds the GIL";
   const who = found.row.isGil ? model.threadName(found.who) : found.row.name;
   if (found.share !== undefined) {
