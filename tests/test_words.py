@@ -43,7 +43,7 @@ RESERVED = {
     "interpreter": ("engines", "tracing"),
     "lane": ("render",),
     "law": ("model", "render", "results", "scenarios"),
-    "recording": ("attached", "cli", "programs", "tracing"),
+    "recording": ("attached", "attaching", "cli", "programs", "tracing"),
     "snapshot": ("tracing",),
     "spawner": ("engines",),
     "stall": ("cli", "render", "report", "scenarios", "tracing"),

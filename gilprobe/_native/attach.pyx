@@ -6,11 +6,8 @@ from libc.stdint cimport int32_t, uint8_t
 from libc.string cimport memcpy
 
 from .c_attach cimport *
-from .c_cpython_attach cimport gp_agent_functions
+from .c_cpython_attach cimport gp_agent_functions, gp_linetable_line
 from .status cimport check_status
-
-cdef extern from "cpython/gp_linetable.h" nogil:  # of c_cpython.pxd, but for that the module would need all the rest
-    int32_t gp_linetable_line(const uint8_t *table, size_t size, int32_t first_line, int32_t instruction)
 
 FUNCTIONS = (
     b"Py_IsInitialized", b"PyGILState_Ensure", b"PyGILState_Release", b"PyDict_New", b"PyRun_String", b"PyErr_Clear",

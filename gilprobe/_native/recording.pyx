@@ -409,13 +409,14 @@ def decode_pauses(entries, uint64_t factor) -> list:
     return rows
 
 
-def read_lock_waits(const uint8_t[::1] payload) -> tuple:
+def read_lock_waits(payload) -> tuple:
     """Return the waits of an LWAT, and how many were dropped so far.
 
     Each is (thread, lock + 1, place + 3, stack or 0, flags, holder + 1 or 0, its place + 3, when it released the lock,
     start, length, length of the spin); times in nanoseconds.
     """
-    cdef gp_lock_waits waits = gp_lock_waits_over(start_of(payload), payload.shape[0])
+    cdef _View view = _View(payload, 1)
+    cdef gp_lock_waits waits = gp_lock_waits_over(view.bytes(), view.count())
     cdef gp_lock_wait_row row
     cdef uint64_t i
     check(&waits.cursor)

@@ -40,7 +40,7 @@ _WITHOUT_NAMES = (3, 14)
 _INTERPRETS = ("_PyEval_EvalFrameDefault", "_TAIL_CALL_")  # functions that run Python code
 
 
-class _Layout(NamedTuple):
+class _Offsets(NamedTuple):
     """Where things are, in bytes from where their owner begins."""
 
     innermost: tuple[int, ...]  # from a thread state, by pointers, to its innermost frame
@@ -61,13 +61,13 @@ class _Layout(NamedTuple):
 
 
 _FIXED = {
-    (3, 11): _Layout((56, 8), 160, 48, 32, 56, 69, 112, 128, 136, 72, 184, 32, 16, 48, 72),
-    (3, 12): _Layout((56, 0), 144, 8, 0, 56, 70, 112, 128, 136, 68, 192, 32, 16, 40, 56),
+    (3, 11): _Offsets((56, 8), 160, 48, 32, 56, 69, 112, 128, 136, 72, 184, 32, 16, 48, 72),
+    (3, 12): _Offsets((56, 0), 144, 8, 0, 56, 70, 112, 128, 136, 68, 192, 32, 16, 40, 56),
 }
 _MAIN, _GIL_311, _GIL_POINTER_312 = 48, 360, 384  # in _PyRuntime; there; in the main interpreter
 _HOLDER, _GIL_SIZE = 8, 32  # the GIL's state: unused, holder, whether it is taken, number of switches
 _BYTES_SIZE, _BYTES_BEGIN = 16, 32
-# Where that table has what stands in _Layout from `innermost` to `ascii`, and before it three others: the
+# Where that table has what stands in _Offsets from `innermost` to `ascii`, and before it three others: the
 # first interpreter, the next one, the GIL.
 _TABLE_SIZE = 1024
 _TABLES = {
@@ -146,7 +146,7 @@ class Outside:
         self._memory = memory
         self._layout, self._gil = self._find()
 
-    def _find(self) -> tuple[_Layout | None, int]:
+    def _find(self) -> tuple[_Offsets | None, int]:
         """Return the layout, and where the GIL is; None and 0 if it is not known."""
         version, runtime = self._target.version, self._target.runtime
         if self._target.free_threaded:
@@ -163,7 +163,7 @@ class Outside:
             return None, 0
         first, following, gil, innermost, *others, text = found
         # PyCompactUnicodeObject adds a length and a pointer
-        layout = _Layout._make(((innermost,), *others, text, text + 16))
+        layout = _Offsets._make(((innermost,), *others, text, text + 16))
         interpreter = self._pointer(runtime + first)
         for _ in range(_MOST_INTERPRETERS):  # the main one is the oldest, so the last
             older = self._pointer(interpreter + following)
@@ -216,7 +216,7 @@ class Outside:
                 frame = self._pointer(frame + self._layout.previous)
         return tuple(levels)
 
-    def _level(self, layout: _Layout, frame: int, code: int) -> Level:
+    def _level(self, layout: _Offsets, frame: int, code: int) -> Level:
         distance = self._pointer(frame + layout.instruction) - code - layout.instructions
         (first,) = struct.unpack("<i", self._read(code + layout.first_line, 4))
         table = self._pointer(code + layout.line_table)

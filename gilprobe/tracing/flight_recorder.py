@@ -44,6 +44,7 @@ FILES = 10
 """How many files it writes by itself: the next one replaces the oldest."""
 
 _TRACES = 3
+_LONGEST_REST_S = 1.0  # that a fork waits for
 _CHUNK_MAX = 64 << 20  # bytes (csrc/recording/gp_chunk.h)
 _HEADER = b"GILPROBE" + (1).to_bytes(4, "little")
 
@@ -109,7 +110,7 @@ class FlightRecorder:
         if self.running:
             raise TracerStateError("a flight recorder must be stopped before it is started again")
         self._process, self._traces = os.getpid(), []
-        self._halted, self._wake = False, _thread.allocate_lock()
+        self._halted, self._rests, self._wake = False, False, _thread.allocate_lock()
         self._wake.acquire()
         self._renew()
         try:
@@ -119,8 +120,8 @@ class FlightRecorder:
                 self._alarm = Alarm(self._after, lambda _notice: self._ask())
             if self._signal is not None:
                 self._handle(self._signal)
-            self._thread = threading.Thread(target=self._run, name="gilprobe-flight", daemon=True)
-            self._thread.start()
+            _forks_apart_from(self)
+            self._go_on()
         except BaseException:
             self.stop()
             raise
@@ -130,6 +131,7 @@ class FlightRecorder:
         """End it, after what was asked for has been written. Stopping it again changes nothing."""
         if not self.running:
             return
+        _running.discard(self)
         self._halted = True
         if self._alarm is not None:
             self._alarm.stop()
@@ -182,12 +184,25 @@ class FlightRecorder:
 
     # ---- its thread ----
 
+    def _go_on(self) -> None:
+        self._rests = False
+        self._thread = threading.Thread(target=self._run, name="gilprobe-flight", daemon=True)
+        self._thread.start()
+
+    def _rest(self) -> None:
+        """End the thread, unless it is writing for long, until :meth:`_go_on`."""
+        thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            self._rests = True
+            self._awake()
+            thread.join(_LONGEST_REST_S)
+
     def _run(self) -> None:
-        while not self._halted:
+        while not self._halted and not self._rests:
             self._wake.acquire(timeout=max(0.0, self._wait_s()))
             try:
                 self._dump_if_asked()
-                if not self._halted and time.monotonic() >= self._next_s():
+                if not (self._halted or self._rests) and time.monotonic() >= self._next_s():
                     self._renew()
             except Exception as error:
                 _complain(f"the flight recorder can't go on as it should: {error}")
@@ -277,6 +292,33 @@ class FlightRecorder:
 
     def __exit__(self, *_exception: object) -> None:
         self.stop()
+
+
+# ---- forks ----
+
+_running: set[FlightRecorder] = set()
+_registered = False
+
+
+def _forks_apart_from(recorder: FlightRecorder) -> None:
+    """Let the process fork without the recorder's thread: from 3.12 on os.fork warns of threads."""
+    global _registered  # a hook can't be taken back
+    _running.add(recorder)
+    if not _registered and hasattr(os, "register_at_fork"):
+        _registered = True
+        os.register_at_fork(before=_all_rest, after_in_parent=_all_go_on, after_in_child=_running.clear)
+
+
+def _all_rest() -> None:
+    for recorder in tuple(_running):
+        recorder._rest()
+
+
+def _all_go_on() -> None:
+    for recorder in tuple(_running):
+        if recorder._rests and recorder.running:
+            with suppress(RuntimeError):  # the interpreter ends, and starts no thread
+                recorder._go_on()
 
 
 def _seconds(last: str | float) -> float:

@@ -52,7 +52,7 @@ class LockNames:
         for _ in range(read.number(_MOST)):
             self._accounts.append(_WaitingThread(read.signed(), read.number(1 << 32), read.string()))
         read.end()
-        if max(map(len, (self._places, self._locks, self._numbers, self._accounts))) > _MOST:
+        if any(len(told) > _MOST for told in (self._places, self._locks, self._numbers, self._accounts)):
             raise ValueError(f"at most {_MOST} places, locks, stacks and threads must be told of")
 
     def _add_stack(self, outer: int, place: int) -> None:

@@ -8,6 +8,7 @@ import signal
 import stat
 import threading
 import time
+import warnings
 
 import pytest
 from tracer_checks import check, fork, take_turns, wait
@@ -164,8 +165,11 @@ def test_a_forked_child_has_none(tmp_path):
             with pytest.raises(TracerStateError, match="in this process"):
                 flight.dump(tmp_path / "flight.gilprobe")
 
-        wait(fork(child))
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # os.fork warns where a process has threads
+            wait(fork(child))
         assert flight.running
+        assert "gilprobe-flight" in [thread.name for thread in threading.enumerate()]
     assert not list(tmp_path.iterdir())
 
 
