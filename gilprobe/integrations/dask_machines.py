@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from distributed import Client
+from distributed.comm import connect
 
 from gilprobe import __version__
 from gilprobe.errors import FormatError, GilProbeError, InvalidValueError
@@ -77,6 +78,7 @@ class Cluster:
         if found is None:
             raise InvalidValueError(f"--on must be dask://HOST:PORT, got {ascii(address)[:80]}")
         try:
+            asyncio.run(_greet(f"tcp://{found[1]}"))
             self._client = Client(f"tcp://{found[1]}", timeout=_CONNECT_S, set_as_default=False)
         except (OSError, ValueError) as error:
             raise InvalidValueError(
@@ -113,6 +115,12 @@ class Cluster:
                 on_error="return",
             )
         return tuple(_outcome(machine, answers.get(machine.address), order) for machine in self.machines)
+
+
+async def _greet(address: str) -> None:
+    """Raise OSError unless something that speaks as Dask does answers: Client waits for that without a limit."""
+    comm = await asyncio.wait_for(connect(address), _CONNECT_S)
+    await comm.close()
 
 
 def machines_of(answers: Mapping[str, Any]) -> tuple[tuple[Machine, ...], tuple[str, ...]]:

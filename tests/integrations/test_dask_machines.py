@@ -67,10 +67,13 @@ def test_a_machine_measures_once_however_many_workers_it_has(tmp_path, capsys):
     assert result.environment.gilprobe == __version__
 
 
-def test_an_address_where_nobody_answers_is_one_line(capsys, monkeypatch):
+@pytest.mark.parametrize("listens", [False, True])
+def test_an_address_where_nobody_answers_is_one_line(listens, capsys, monkeypatch):
     monkeypatch.setattr(dask_machines, "_CONNECT_S", 0.2)
-    with socket.socket() as nobody:  # a port that is taken, where nobody listens
+    with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
+        if listens:
+            nobody.listen()
         assert main(["run", "--on", f"dask://127.0.0.1:{nobody.getsockname()[1]}", "python-loop"]) == 2
     told = capsys.readouterr().err.splitlines()[-1]
     assert told.startswith("gilprobe: error: --on must be the address of Dask's scheduler, none answers at ")
