@@ -10,7 +10,7 @@ import weakref
 
 
 class TemporaryFolder:
-    """A temporary folder for one file; both are removed with the last reference, or at exit.
+    """A temporary folder for one file; both are removed with the last reference, once kept also at exit.
 
     Unlike :class:`tempfile.TemporaryDirectory`, it gives no warning, needs no free file descriptor, and a
     forked child leaves it alone.
@@ -24,7 +24,12 @@ class TemporaryFolder:
     def __init__(self) -> None:
         folder = tempfile.mkdtemp(prefix="gilprobe-")
         self.path = os.path.join(folder, "timeline")  # noqa: PTH118
-        weakref.finalize(self, _remove_place, folder, self.path, os.getpid())
+        self._removal = weakref.finalize(self, _remove_place, folder, self.path, os.getpid())
+        self._removal.atexit = False
+
+    def keep(self) -> None:
+        """Say that the file is open. At exit the folder is removed, which no daemon must meet before it is."""
+        self._removal.atexit = True
 
 
 def _remove_place(folder: str, path: str, process: int) -> None:

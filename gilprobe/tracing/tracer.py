@@ -172,7 +172,9 @@ class Trace:
         from gilprobe.tracing.temporary_folder import TemporaryFolder
 
         self._folder = TemporaryFolder()
-        return RecordingWriter(self._folder.path, timeline=True)
+        writer = RecordingWriter(self._folder.path, timeline=True)
+        self._folder.keep()
+        return writer
 
     def stop(self) -> Report:
         """End the recording. Stopping it again changes nothing.

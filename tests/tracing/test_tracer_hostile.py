@@ -393,6 +393,25 @@ def test_subprocess_with_and_without_a_hook_in_the_child(ends_well):
 # ---- the interpreter's end
 
 
+def test_a_daemon_may_begin_a_trace_while_the_process_ends(ends_well, tmp_path):
+    ends_well(
+        """
+        from gilprobe.tracing import recording_writer
+
+        opened = recording_writer.RecordingWriter
+
+        def open_late(*arguments, **options):
+            weakref.finalize._exitfunc()  # what removes folders at exit comes before the daemon opens its file
+            return opened(*arguments, **options)
+
+        recording_writer.RecordingWriter = open_late
+        check(gilprobe.trace(timeline=True).start().stop())
+        print("done")
+    """,
+        env={"TMPDIR": str(tmp_path)},
+    )
+
+
 DAEMONS = {
     "spinning": "while True: sum(range(100))",
     "sleeping": "while True: time.sleep(0.0001)",
