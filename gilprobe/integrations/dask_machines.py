@@ -118,7 +118,7 @@ class Cluster:
 
 
 async def _greet(address: str) -> None:
-    """Raise OSError unless something that speaks as Dask does answers: Client waits for that without a limit."""
+    """Raise OSError unless what answers speaks as Dask does: Client waits for that without a limit."""
     comm = await asyncio.wait_for(connect(address), _CONNECT_S)
     await comm.close()
 

@@ -28,7 +28,7 @@ class TemporaryFolder:
         self._removal.atexit = False
 
     def keep(self) -> None:
-        """Say that the file is open. At exit the folder is removed, which no daemon must meet before it is."""
+        """Say that the file is open: removed at exit before, a daemon that begins a trace would fail."""
         self._removal.atexit = True
 
 

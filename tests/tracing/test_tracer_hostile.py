@@ -401,7 +401,7 @@ def test_a_daemon_may_begin_a_trace_while_the_process_ends(ends_well, tmp_path):
         opened = recording_writer.RecordingWriter
 
         def open_late(*arguments, **options):
-            weakref.finalize._exitfunc()  # what removes folders at exit comes before the daemon opens its file
+            weakref.finalize._exitfunc()  # removes folders at exit, before the daemon opens its file
             return opened(*arguments, **options)
 
         recording_writer.RecordingWriter = open_late
