@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import time
-import warnings
 
 import pytest
 
 pytest.importorskip("distributed")
 
-import dask
 import distributed
+from dask_clusters import local_cluster
 
 from gilprobe import capabilities
 from gilprobe.errors import FormatError, InvalidTypeError, InvalidValueError
@@ -30,26 +29,11 @@ pytestmark = [
 
 @contextlib.contextmanager
 def cluster(*, processes, workers=2):
-    """Start a cluster that waits as long as a busy machine needs."""
-    patient = {
-        "distributed.comm.timeouts.connect": "200s",
-        "distributed.comm.timeouts.tcp": "200s",
-        "distributed.scheduler.worker-ttl": None,
-    }
-    with warnings.catch_warnings(), dask.config.set(patient):
-        warnings.simplefilter("ignore")
-        with (
-            distributed.LocalCluster(
-                n_workers=workers,
-                threads_per_worker=2,
-                processes=processes,
-                dashboard_address=None,
-                protocol="tcp",
-                silence_logs=50,
-            ) as made,
-            distributed.Client(made, timeout="200s") as client,
-        ):
-            yield client
+    with (
+        local_cluster(processes=processes, workers=workers) as made,
+        distributed.Client(made, timeout="200s") as client,
+    ):
+        yield client
 
 
 def contend(path):

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import socket
 import sys
-import warnings
 from dataclasses import replace
 
 import pytest
 
 pytest.importorskip("distributed")
 
-import dask
-import distributed
+from dask_clusters import local_cluster
 
 from gilprobe import __version__
 from gilprobe.cli import main
@@ -32,31 +29,11 @@ pytestmark = [
 ]
 
 
-@contextlib.contextmanager
-def cluster(workers):
-    """Start a cluster of processes that waits as long as a busy machine needs; yield its address for --on."""
-    patient = {
-        "distributed.comm.timeouts.connect": "200s",
-        "distributed.comm.timeouts.tcp": "200s",
-        "distributed.scheduler.worker-ttl": None,
-    }
-    with warnings.catch_warnings(), dask.config.set(patient):
-        warnings.simplefilter("ignore")
-        with distributed.LocalCluster(
-            n_workers=workers,
-            threads_per_worker=1,
-            processes=True,
-            dashboard_address=None,
-            protocol="tcp",
-            silence_logs=50,
-        ) as made:
-            yield made.scheduler_address.replace("tcp://", "dask://")
-
-
 @pytest.mark.slow
 def test_a_machine_measures_once_however_many_workers_it_has(tmp_path, capsys):
     target = tmp_path / "results.json"
-    with cluster(workers=2) as address:
+    with local_cluster(processes=True, threads=1) as made:
+        address = made.scheduler_address.replace("tcp://", "dask://")
         command = ["run", "--on", address, "refcount-lifecycle", "--quick", "--threads", "1", "--no-html"]
         assert main([*command, "--json", str(target)]) == 0
     shown = capsys.readouterr().out.splitlines()

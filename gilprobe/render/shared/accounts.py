@@ -14,7 +14,12 @@ if TYPE_CHECKING:
 
     from gilprobe.render.shared.page import Page
     from gilprobe.render.shared.text_table import TextTable
-    from gilprobe.report import ThreadAccount
+    from gilprobe.report import Report, ThreadAccount
+
+
+def all_held_ns(report: Report) -> int:
+    """Return the sum of all holds, those of other interpreters' own GILs, too: sites and tasks are of all."""
+    return report.held_ns + sum(gil.held_ns for gil in report.own_gils or ())
 
 
 def thread_table(

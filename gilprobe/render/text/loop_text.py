@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gilprobe.durations import duration
 from gilprobe.render.shared import words
+from gilprobe.render.shared.accounts import all_held_ns
 from gilprobe.render.shared.culprit_words import per_cent
 from gilprobe.render.shared.words import clipped, plural, share
 
@@ -49,9 +50,10 @@ def task_table(
         "task",
         "coroutine",
     )
+    held_ns = all_held_ns(report)
     for task in report.tasks[:rows]:
         around = interval.around(task.hold_ns) if task.looks else None
-        ends = [min(end / report.held_ns, 1.0) for end in around or ()] if report.held_ns else []
+        ends = [min(end / held_ns, 1.0) for end in around or ()] if held_ns else []
         where = words.place(task.function, short.get(task.filename, task.filename), task.line)
         told = per_cent(*ends) if ends else ""
         page.row(
@@ -70,7 +72,7 @@ def _sums(tasks: Sequence[LoopTask], report: Report, waited_ns: int) -> list[str
         duration(caused_ns / 1e9),
         share(caused_ns, waited_ns),
         duration(hold_ns / 1e9),
-        share(hold_ns, report.held_ns),
+        share(hold_ns, all_held_ns(report)),
     ]
 
 

@@ -9,7 +9,7 @@ from gilprobe.model.lock_ranking import rank_locks
 from gilprobe.model.share_interval import ShareInterval
 from gilprobe.model.traced_process import TracedProcess, with_worst
 from gilprobe.render.shared import culprit_words, words
-from gilprobe.render.shared.accounts import crowds, thread_rows, thread_table
+from gilprobe.render.shared.accounts import all_held_ns, crowds, thread_rows, thread_table
 from gilprobe.render.shared.page import PLAIN, Look, Page
 from gilprobe.render.shared.pause_words import paused, worst_collections
 from gilprobe.render.shared.wait_summary import (
@@ -434,7 +434,7 @@ class _Pages:
         knows_cpu = any(site.hold_cpu_ns is not None for site in self._holds)
         looks = self._report.looks
         interval = ShareInterval((site.hold_ns, site.looks) for site in self._holds)
-        held_ns = self._all_held_ns()
+        held_ns = all_held_ns(self._report)
         more = (*((">95% interval", ">looks") if looks else ()), *((">without CPU",) if knows_cpu else ()))
         self._site_table(
             "Where the GIL was held longest",
@@ -449,13 +449,9 @@ class _Pages:
             ],
         )
 
-    def _all_held_ns(self) -> int:
-        """Return the sum of all holds, those of other interpreters' own GILs, too: sites are about all."""
-        return self._report.held_ns + sum(gil.held_ns for gil in self._report.own_gils or ())
-
     def _hold_interval(self, interval: ShareInterval, sites: Sequence[Site]) -> str:
         around = interval.around(sites[0].hold_ns) if len(sites) == 1 and sites[0].looks else None
-        held_ns = self._all_held_ns()
+        held_ns = all_held_ns(self._report)
         if around is None or not held_ns:
             return ""
         return culprit_words.per_cent(*(min(end / held_ns, 1.0) for end in around))
