@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import _thread
+import errno
 import os
 from contextlib import suppress
 
@@ -66,6 +67,10 @@ def arm(signal: int | None = None, *, folder: str | os.PathLike[str] | None = No
         raise UnsupportedError(str(error)) from None
     except (ValueError, OverflowError) as error:
         raise InvalidValueError(str(error)) from None
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        raise InvalidValueError(f"signal must be one that may be handled, got {number}") from None
     _folder = None if folder is None else os.path.abspath(os.fsdecode(folder))  # noqa: PTH100
     return number
 

@@ -170,6 +170,8 @@ def test_arguments_are_checked():
         gilprobe.arm(folder=3)
     with pytest.raises((InvalidValueError, UnsupportedError)):
         gilprobe.arm(0)
+    with pytest.raises((InvalidValueError, UnsupportedError)):
+        gilprobe.arm(signal.SIGKILL)
 
 
 @pytest.mark.skipif(
