@@ -378,17 +378,15 @@ def asan(session: nox.Session) -> None:
     defines = [f"--config-settings=cmake.define.{name}={value}" for name, value in settings.items()]
     session.install(f"{source}[test]", *defines)
     session.chdir(source)
-    # Leaves out tests in plain Python, measurements that use what other tests cover, and the count of
-    # instructions, to which ASan adds its own.
+    # Leaves out tests in plain Python and measurements that use what other tests cover.
     wanted = [
         "-m",
-        "not slow and not plain_python and not forks_among_threads",
+        "not slow and not lengthy and not plain_python and not forks_among_threads",
         "-k",
         "not (hostile and sites)",
     ]
     apart = [f"tests/{name}" for name in ("auditing", "cli", "scenarios", "pytest_plugin")]
     apart += tests_named("test_leak_hunt.py", "test_engines.py", "test_program.py")
-    apart += tests_named("test_instructions.py", "test_lock_instructions.py")
     ignored = [f"--ignore={name}" for name in apart]
     # CPython keeps memory until it exits: no search for leaks. malloc lets ASan see Python's objects.
     env = {"LD_PRELOAD": library, "ASAN_OPTIONS": "detect_leaks=0", "PYTHONMALLOC": "malloc"}
@@ -459,7 +457,8 @@ def interpreter(session: nox.Session, name: str) -> tuple[str, list[str], str]:
 def on_interpreter(session: nox.Session) -> None:
     """Build the wheel with the interpreter that the session is named after, and run the tests on that wheel.
 
-    Slow tests run only in the session readme; tests in plain Python there and on the newest interpreter.
+    Slow tests run only in the session readme; lengthy ones and those in plain Python there and on the newest
+    interpreter.
     """
     python, runner, into = interpreter(session, session.name)
     source = copy(session)
@@ -484,7 +483,7 @@ def test_arguments(name: str, given: list[str]) -> list[list[str]]:
         return [given]
     # Hostile programs run with everything recorded; on the oldest and the newest also with sites only.
     newest = name == NEWEST
-    wanted = "not slow" if newest else "not slow and not plain_python"
+    wanted = "not slow" if newest else "not slow and not lengthy and not plain_python"
     usual = ["-m", wanted, *([] if newest else ["-k", "not (hostile and sites)"])]
     if not name.endswith("t"):
         return [usual]

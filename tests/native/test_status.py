@@ -52,6 +52,7 @@ def test_the_header_is_read() -> None:
     assert "=" not in HEADER.partition("GP_OK = 0")[2]  # so that each is one more than the one before
 
 
+@pytest.mark.lengthy
 def test_ok_raises_nothing(statuses: Any) -> None:
     assert statuses.check(STATUSES.index("GP_OK"), b"a lamp", "rule", errno.EAGAIN, "file", b"reason") == 0
 

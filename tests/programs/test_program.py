@@ -389,6 +389,7 @@ def test_the_interpreters_part_of_a_command_line(started, argv, words):
     assert _python_words(started, argv) == words
 
 
+@pytest.mark.lengthy
 def test_pytest_runs_the_same_way_where_warnings_are_errors(tmp_path):
     """The package is imported before pytest, whose plugin it is, too: no reason for a warning."""
     files = {"pytest.ini": "[pytest]\nfilterwarnings = error\n", "test_it.py": "def test_it(): pass\n"}

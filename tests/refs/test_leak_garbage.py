@@ -11,6 +11,8 @@ import pytest
 from gilprobe.refs import LeakReport, find_leaks
 from gilprobe.render.text.leaks_text import render_leaks
 
+pytestmark = pytest.mark.lengthy
+
 
 class Node:
     """Refers to itself."""

@@ -125,6 +125,7 @@ def test_a_leak_that_the_collector_does_not_know_of_is_found_by_its_blocks(leaky
     assert found == pytest.approx(BLOCK_LEAKS[name], rel=0.05)
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize("name", CLEAN)
 def test_what_only_looks_like_a_leak_is_none(leaky, name):
     check_clean(leaky, name)
@@ -162,6 +163,7 @@ def test_a_leak_that_nobody_holds_is_told_to_be_native(leaky):
     assert any("native code holds it" in text for text in report.findings[0].evidence)
 
 
+@pytest.mark.lengthy
 def test_cycles_and_caches_of_cython_are_no_leaks(leaky_cython):
     number = itertools.count()
     assert not find_leaks(leaky_cython.cyclic).leaking
@@ -169,6 +171,7 @@ def test_cycles_and_caches_of_cython_are_no_leaks(leaky_cython):
     assert not find_leaks(lambda: leaky_cython.remembered(next(number))).leaking
 
 
+@pytest.mark.lengthy
 def test_a_function_that_raises_is_told_with_its_verdict(leaky):
     report = find_leaks(leaky.missing_decref_on_error, args=("no number",))
     assert report.leaking
@@ -205,6 +208,7 @@ def test_file_descriptors_that_are_left_are_found_before_they_run_out():
     assert any(os.devnull in text for text in finding.evidence)
 
 
+@pytest.mark.lengthy
 def test_threads_that_are_left_are_found():
     end = threading.Event()
     started = []
@@ -222,6 +226,7 @@ def test_threads_that_are_left_are_found():
     assert amount(report, "threads") == pytest.approx(1)
 
 
+@pytest.mark.lengthy
 def test_what_another_thread_piles_up_is_not_the_functions():
     pile, end = [], threading.Event()
 
@@ -251,6 +256,7 @@ def test_a_leak_is_found_with_objects_that_others_have_frozen(leaky):
     assert report.findings[0].what == "list objects"
 
 
+@pytest.mark.lengthy
 def test_as_many_calls_are_made_as_repetitions_ask_for():
     assert find_leaks(int, warmup=2, repeats=3, calls=7).calls >= 5 * 7
     report = find_leaks(int, warmup=0, repeats=10_000)
@@ -319,6 +325,7 @@ def referred(leaky, obj):
     leaky.spare(obj, 1)
 
 
+@pytest.mark.lengthy
 def test_a_reference_to_what_is_reached_by_an_attribute_is_found_by_the_census(leaky):
     report = find_leaks(lambda: referred(leaky, HOLDER.thing))
     (finding,) = [one for one in report.findings if one.kind == "reference"]
@@ -326,6 +333,7 @@ def test_a_reference_to_what_is_reached_by_an_attribute_is_found_by_the_census(l
     assert "attribute `thing` of a Holder object" in finding.what
 
 
+@pytest.mark.lengthy
 @pytest.mark.skipif(
     bool(sysconfig.get_config_var("Py_GIL_DISABLED")), reason="without a GIL the counts of types are deferred"
 )
@@ -358,6 +366,7 @@ def test_a_name_that_was_looked_up_is_not_kept_by_the_attribute_cache():
     assert sys.getrefcount(name) == before
 
 
+@pytest.mark.lengthy
 def test_what_is_lent_for_a_hunt_is_taken_back():
     class Argument:
         pass
@@ -391,6 +400,7 @@ def test_a_type_whose_module_is_no_text_is_called_by_its_name_alone():
     assert f"{Held.__qualname__} objects" in [finding.what for finding in report.findings]
 
 
+@pytest.mark.lengthy
 def test_reference_cycles_with_containers_are_no_leak():
     """A free-threaded build frees the containers' tables one collection later."""
 

@@ -10,6 +10,8 @@ import pytest
 from gilprobe.refs import LeakReport, find_leaks
 from gilprobe.render.text.leaks_text import render_leaks
 
+pytestmark = pytest.mark.lengthy
+
 kept = []
 also_kept = []
 numbers = itertools.count(10_000)

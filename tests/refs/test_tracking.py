@@ -233,6 +233,7 @@ def test_plain_objects_in_plain_containers_are_found():
     assert "the value of key 'a' of a dict (local `kept` of function complaint" in message
 
 
+@pytest.mark.lengthy
 def test_long_lists_of_referrers_are_cut():
     message = complaint(lambda thing: [[thing] for _ in range(30)], Box())
     assert "and " in message.splitlines()[-1]

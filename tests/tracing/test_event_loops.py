@@ -104,6 +104,7 @@ def two_tasks(over):
     return [asyncio.create_task(heavy(over), name="grind"), asyncio.create_task(light(over), name="tick")]
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize("stacks", [False, True])
 def test_the_task_that_holds_longer_is_told_first_with_its_coroutine(stacks):
     both = ("grind", "heavy"), ("tick", "light")
@@ -148,6 +149,7 @@ def test_a_task_has_the_coroutine_that_it_was_made_for_not_the_one_that_runs():
     assert any(row.function == "light" for row in rows)
 
 
+@pytest.mark.lengthy
 def test_equal_names_of_two_coroutines_are_two_rows_and_numbered_ones_of_one_are_one():
     def start(over):
         names = [("same", heavy), ("same", light), ("conn-1", outer), ("conn-2", outer)]
@@ -164,6 +166,7 @@ def test_tasks_that_nobody_named_are_one_row_for_each_coroutine():
     assert not [name for name, _ in tasks(report) if name.startswith("Task-") and name != "Task-N"]
 
 
+@pytest.mark.lengthy
 def test_a_group_of_tasks():
     async def group(over):
         async with asyncio.TaskGroup() as tg:
@@ -211,6 +214,7 @@ def test_a_callback_without_a_task_is_told_by_its_function():
     assert any(row.function.endswith("called") and not row.task for row in report.culprits("task"))
 
 
+@pytest.mark.lengthy
 def test_each_of_several_loops_has_its_own_task():
     over = threading.Event()
 
@@ -255,6 +259,7 @@ def test_names_with_any_characters(given, tmp_path):
     assert load(path).report.tasks == report.tasks
 
 
+@pytest.mark.lengthy
 def test_a_recording_tells_the_same_as_the_trace(tmp_path):
     path = tmp_path / "t.gilprobe"
     report = run_until(seen(("grind", "heavy")), two_tasks, path=path, stacks=True, timeline=True)

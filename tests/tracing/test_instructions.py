@@ -10,14 +10,17 @@ import pytest
 
 from gilprobe._native import tracer
 
-pytestmark = pytest.mark.skipif(
-    not tracer.support()[0], reason=f"the GIL can't be traced here: {tracer.support()[1]}"
-)
+pytestmark = [
+    pytest.mark.lengthy,
+    pytest.mark.skipif(
+        not tracer.support()[0], reason=f"the GIL can't be traced here: {tracer.support()[1]}"
+    ),
+]
 
 DEPTH = 20  # levels of the call stack
 CYCLES = 128  # a whole number of times that a thread keeps the books (GP_JOURNAL_DUE)
 
-ROUNDS = 5  # what is done seldom, by the recorder on a busy machine say, is not in all of them
+ROUNDS = 3  # what is done seldom, by the recorder on a busy machine say, is not in all of them
 
 # Another thread lives, as in every program that needs a trace, and as where a recorder runs. It sleeps.
 SCRIPT = """

@@ -14,7 +14,10 @@ FREE_THREADED = not tracer.gil_enabled()
 POSTS = sys.version_info < (3, 13, 1) and not FREE_THREADED
 """Whether a Lock is a semaphore: then each release is a call that the trace must look at."""
 
-pytestmark = pytest.mark.skipif(not ABLE, reason=f"locks can't be traced here: {REASON}")
+pytestmark = [
+    pytest.mark.lengthy,
+    pytest.mark.skipif(not ABLE, reason=f"locks can't be traced here: {REASON}"),
+]
 
 # to acquire a semaphore the interpreter reads the clock, in as many instructions as that takes
 OPERATIONS = [name for name in free_locks.OPERATIONS if FREE_THREADED or name != "Lock.acquire"]

@@ -132,6 +132,7 @@ def seen(witness, tmp_path_factory):
     return {tuple(line.split("\t")) for line in ended.stdout.splitlines()}
 
 
+@pytest.mark.lengthy
 def test_every_call_that_may_wait_is_on_the_page(seen):
     assert seen - set(listed()) == set()
 

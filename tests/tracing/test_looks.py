@@ -104,6 +104,7 @@ def both():
     long()
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize("stacks", [False, True])
 def test_of_two_functions_in_one_hold_both_are_seen_in_the_order_of_their_times(stacks):
 
@@ -146,6 +147,7 @@ def resuming():
     list(generated(30))
 
 
+@pytest.mark.lengthy
 @pytest.mark.timing
 def test_a_generator_is_seen_with_what_resumes_it():
     """While it is suspended its frame has no caller, and it is so again and again under the looker's eyes.
@@ -264,6 +266,7 @@ def test_a_report_live_and_one_from_the_recording_have_the_same_looks(tmp_path):
     assert all(place is None or place[-1] for place in names)
 
 
+@pytest.mark.lengthy
 def test_two_traces_have_each_the_looks_of_its_time():
     with gilprobe.trace() as outer:
         before = until(outer, many, both)
@@ -415,6 +418,7 @@ print("done")
 """
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize("forks", [False, pytest.param(True, marks=pytest.mark.forks_among_threads)])
 def test_a_program_that_does_its_worst_goes_on(tmp_path, forks):
     """Code made and freed, deep recursion, generators, collections, ends of threads, forks: under looks."""

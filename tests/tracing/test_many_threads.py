@@ -94,6 +94,7 @@ def test_a_thread_that_held_much_keeps_its_name(many):
     assert MAIN in {thread.name for thread in many.threads}
 
 
+@pytest.mark.lengthy
 def test_a_snapshot_of_a_running_trace_has_every_thread_once():
     with gilprobe.trace() as trace:
         run_in_turn(2500)

@@ -158,6 +158,7 @@ def test_a_thread_that_has_the_gil_since_before_the_trace_is_told_too(tmp_path):
     assert report.held_ns > 0.5 * report.elapsed_ns
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize(("program", "busy"), [(HUNG, False), (BUSY, True)])
 def test_a_hold_that_computes_is_told_from_one_that_is_blocked(tmp_path, program, busy):
     report = killed(tmp_path, program, options=("--cpu-time",)).report
@@ -204,6 +205,7 @@ def stopped(process):
         debugger.communicate()
 
 
+@pytest.mark.lengthy
 def test_a_holder_that_a_debugger_has_stopped_is_told_from_a_busy_one(tmp_path):
     report = killed(tmp_path, MAY_BE_STOPPED + BUSY, meanwhile=stopped).report
     (hold,) = report.still_held

@@ -111,6 +111,7 @@ def test_pauses_are_those_of_the_collections(garbage, stacks):
     assert {row.thread for row in rows.values()} == {"MainThread"}
 
 
+@pytest.mark.lengthy
 def test_a_pause_is_told_as_the_callee_of_its_line(garbage):
     def worst_of(report):
         told = [row for row in report.culprits("line") if row.function == "collect"]
@@ -126,6 +127,7 @@ def test_a_pause_is_told_as_the_callee_of_its_line(garbage):
     assert worst_of(report).caused_ns == pytest.approx(row.caused_ns, rel=0.1), "no finalizer took part"
 
 
+@pytest.mark.lengthy
 def test_waits_of_a_long_pause_say_so(garbage):
     def stalls(report):
         return [stall for stall in report.longest_waits if stall.pause_generation == 2]
@@ -178,6 +180,7 @@ def test_a_finalizer_is_part_of_the_pause_but_not_the_collector():
         gc.unfreeze()
 
 
+@pytest.mark.lengthy
 def test_the_recording_tells_the_same(garbage, tmp_path):
     path = tmp_path / "recording"
     with Waiter(), gilprobe.trace(timeline=True, path=path) as t:
@@ -262,6 +265,7 @@ def test_callbacks_are_as_they_were_but_for_one_entry():
     assert [sum(row.count for row in t.report().collections) for t in (outer, inner)] == [1, 1]
 
 
+@pytest.mark.lengthy
 def test_a_program_may_do_what_it_likes_with_the_list():
     before = list(gc.callbacks)
     with gilprobe.trace() as t:
@@ -325,6 +329,7 @@ WORST = """
 """
 
 
+@pytest.mark.lengthy
 def test_finalizers_may_do_their_worst():
     run(
         WORST

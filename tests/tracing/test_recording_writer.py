@@ -381,6 +381,7 @@ def test_a_recording_ends_with_the_last_reference_to_its_trace(tmp_path):
     assert recording_chunks.finals(recording_chunks.chunks(tmp_path / "x.rec")) == 1
 
 
+@pytest.mark.lengthy
 @needs_tracer
 def test_a_session_that_is_garbage_is_recorded_to_its_end(tmp_path):
     """The collector may take it apart in any order, as it does at the interpreter's end."""
@@ -465,6 +466,7 @@ def test_a_running_thread_has_its_name_in_the_file_before_it_ends(tmp_path):
     trace.stop()
 
 
+@pytest.mark.lengthy
 @needs_tracer
 def test_threads_that_come_and_go_between_two_rounds_of_the_writer_have_their_names(tmp_path):
     """The trace is over before it looks again: what the threads are called must not depend on its pace."""

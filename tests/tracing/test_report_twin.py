@@ -347,6 +347,7 @@ def check(schedule, readings):
             assert sums_of(Recording.open(schedule.path(session))) == sums_of_events(events), where
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize("first", range(0, SCHEDULES, BATCH))
 def test_reports_and_recordings_are_as_the_twin_has_them(player, tmp_path, first):
     schedules = [Schedule(seed, tmp_path) for seed in range(first, first + BATCH)]

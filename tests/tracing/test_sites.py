@@ -195,6 +195,7 @@ def test_a_wait_belongs_to_where_its_thread_had_let_go():
 # ---- at any moment
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize("stacks", [False, True])
 def test_snapshots_add_up_at_any_moment(stacks):
     def churn():
@@ -246,6 +247,7 @@ def test_a_snapshot_shows_what_is_under_way():
     assert {stall.holder_line for stall in report.stalls(0.01)} == {report_line}
 
 
+@pytest.mark.lengthy
 def test_a_trace_starts_while_threads_sleep_wait_and_hold():
     """The places of what came before are found later, or said to be unseen; nothing is counted twice."""
     stop = threading.Event()
@@ -650,6 +652,7 @@ def make_releasing(name):
     return room[name]
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize("stacks", [False, True])
 def test_code_that_was_seen_lives_no_longer_than_without_a_trace(stacks):
     skip_where_code_is_immortal()
@@ -796,6 +799,7 @@ def search_between(items):
         0.5 in items or next(emitted)
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize("stacks", [False, True])
 @pytest.mark.parametrize(("culprit", "offset"), [(search, 2), (search_between, 4)])
 def test_what_ran_before_a_function_was_called_is_not_blamed_on_it(stacks, culprit, offset):

@@ -273,6 +273,7 @@ def test_what_could_not_be_ended_can_be_stopped_again():
     assert tracer.sessions() == 0
 
 
+@pytest.mark.lengthy
 @needs_tracer
 def test_a_trace_starts_and_stops_while_others_fight_for_the_gil():
     with busy(3) as threads:
@@ -325,6 +326,7 @@ def _frames():
 # ---- what is recorded
 
 
+@pytest.mark.lengthy
 @pytest.mark.timing
 @needs_tracer
 def test_two_that_compute_hold_or_wait_all_their_life():
@@ -452,6 +454,7 @@ def test_every_account_adds_up_whatever_the_threads_do(seed):
     assert len(ended) == len(plans)
 
 
+@pytest.mark.lengthy
 @needs_tracer
 def test_snapshots_grow():
     with gilprobe.trace() as trace, busy(2):

@@ -137,6 +137,7 @@ def test_50_spinning_threads_start_and_stop_500_traces(ends_well):
     """)
 
 
+@pytest.mark.lengthy
 @with_everything
 def test_200_nested_traces(ends_well):
     ends_well("""
@@ -152,6 +153,7 @@ def test_200_nested_traces(ends_well):
     """)
 
 
+@pytest.mark.lengthy
 @in_both
 def test_one_trace_that_many_threads_start_stop_and_read(ends_well):
     ends_well("""
@@ -701,6 +703,7 @@ def test_sub_interpreters_run_beside_the_trace(child, own_gil):
 # ---- what the interpreter does in between
 
 
+@pytest.mark.lengthy
 @in_both
 def test_finalizers_that_release_the_gil(ends_well):
     ends_well("""

@@ -25,7 +25,7 @@ enum {
 };
 
 /* All on one thread, of which TSan has nothing to say, but takes ten times as long. */
-#ifdef __SANITIZE_THREAD__
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
 enum { SCHEDULES = 300 };
 #else
 enum { SCHEDULES = 3000 };
