@@ -47,13 +47,25 @@ def _builds_on_import():
     return any(finder.rebuild_flag and "gilprobe" in finder.pkgs for finder in finders)
 
 
+def _reruns(item):
+    """Return how often a test is tried again if an assertion fails.
+
+    A busy machine breaks comparisons of durations. In CI, which runs 17,000 tests on six interpreters, any other is
+    tried once more: it is told as shaky, and is to be mended. Crashes and hostile programs count at once.
+    """
+    if item.get_closest_marker("timing"):
+        return 2
+    must_pass = any(word in item.path.name for word in ("hostile", "guard"))
+    return 0 if must_pass or not os.environ.get("CI") else 1
+
+
 def pytest_collection_modifyitems(config, items):
     """Give the project's own marks their meaning."""
     builds = _builds_on_import()
+    able = config.pluginmanager.hasplugin("rerunfailures")
     for item in items:
-        # A busy machine breaks a comparison of durations, no more: whatever else goes wrong counts at once.
-        if item.get_closest_marker("timing") and config.pluginmanager.hasplugin("rerunfailures"):
-            item.add_marker(pytest.mark.flaky(reruns=2, reruns_delay=1, only_rerun="AssertionError"))
+        if able and (reruns := _reruns(item)):
+            item.add_marker(pytest.mark.flaky(reruns=reruns, reruns_delay=1, only_rerun="AssertionError"))
         if builds and item.get_closest_marker("spawns_nothing"):
             item.add_marker(pytest.mark.skip(reason="editable.rebuild starts a build in each process"))
 

@@ -24,7 +24,7 @@ enum {
     TAGS = 4
 };
 
-/* All on one thread, of which TSan has nothing to say, but takes ten times as long. */
+/* All on one thread, of which TSan has nothing to say; with a sanitizer it takes up to ten times as long. */
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
 enum { SCHEDULES = 300 };
 #else
