@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import gc
 import os
 import shutil
 import signal
@@ -68,12 +67,6 @@ def pytest_collection_modifyitems(config, items):
             item.add_marker(pytest.mark.flaky(reruns=reruns, reruns_delay=1, only_rerun="AssertionError"))
         if builds and item.get_closest_marker("spawns_nothing"):
             item.add_marker(pytest.mark.skip(reason="editable.rebuild starts a build in each process"))
-
-
-def pytest_collection_finish():
-    """Keep what pytest has collected out of all collections: the tests have many, and each would walk it."""
-    gc.collect()
-    gc.freeze()
 
 
 @pytest.fixture
