@@ -481,7 +481,7 @@ static int lock_to_release(pthread_mutex_t *mutex)
 
 __attribute__((noinline, cold)) static int lock_first(gp_gil *gil, pthread_mutex_t *mutex)
 {
-    if (gil == main_gil && current == NULL && !hidden && nobody_writes())
+    if (current == NULL && elsewhere == NULL && !hidden && nobody_writes())
         gp_recorder_bring_threads(); /* the process has a second thread */
     gp_thread *thread = follow_first(gil, &gil->locks.mutex, mutex, GP_ASKED_AT_ONCE);
     return thread != NULL ? lock_to_take(gil, thread, mutex) : call_lock(mutex);
@@ -787,7 +787,7 @@ static inline int unlock_released(gp_gil *gil, gp_thread *thread, pthread_mutex_
     int status = call_unlock(mutex);
     if (atomic_load_explicit(&journal->noted, memory_order_relaxed) >= journal->due)
         keep_books(gil, journal);
-    if (gil == main_gil && nobody_writes() && !gp_gil_table_is_locking())
+    if (nobody_writes() && !gp_gil_table_is_locking())
         gp_recorder_attend(now);
     return status;
 }
