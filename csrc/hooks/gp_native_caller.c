@@ -49,7 +49,7 @@ typedef struct {
     char name[OBJECT_ROOM];
 } object;
 
-static gp_unwind_tables interpreter;
+static gp_unwind_tables interpreter, own;
 static known_path paths[PATHS];
 static uint32_t path_count;
 
@@ -134,7 +134,8 @@ static bool is_in_between(const object *of)
 /* It only begins threads. */
 static bool is_c_library(const object *of)
 {
-    return begins_with(of, "libc.so.") || begins_with(of, "libpthread.so.");
+    return begins_with(of, "libc.so.") || begins_with(of, "libpthread.so.") ||
+           begins_with(of, "libasan.so.") || begins_with(of, "libtsan.so.");
 }
 
 /* ---- functions ---- */
@@ -235,16 +236,18 @@ static bool function_at(const object *of, uintptr_t address, char name[SYMBOL_RO
     return false;
 }
 
-/* Whether others can call the function that begins at `start`, and it is none with which a program becomes an
- * interpreter. CPython's threads begin in one that others can't. */
-static bool lets_others_in(uintptr_t start)
+/* Whether it is others who have called the interpreter, at the function that begins at `entered`. Its own
+ * threads begin in the C library, with a function that is not exported; its main one comes from the program.
+ */
+static bool is_called_by_others(uintptr_t entered, const object *caller)
 {
     object of;
     char name[SYMBOL_ROOM];
-    uintptr_t found;
-    return object_at(start, &of) && function_at(&of, start, name, &found) && found == start &&
-           strcmp(name, "Py_BytesMain") != 0 && strcmp(name, "Py_Main") != 0 &&
-           strcmp(name, "Py_RunMain") != 0;
+    uintptr_t start;
+    bool exported = object_at(entered, &of) && function_at(&of, entered, name, &start) && start == entered;
+    bool begins = exported && (strcmp(name, "Py_BytesMain") == 0 || strcmp(name, "Py_Main") == 0 ||
+                               strcmp(name, "Py_RunMain") == 0);
+    return !begins && (exported || !is_c_library(caller));
 }
 
 /* ---- paths ---- */
@@ -261,14 +264,28 @@ static bool remember(known_path *path, const char *frame, const gp_unwind_frame 
     return true;
 }
 
-/* From a function of the interpreter to the code that called the outermost one of them. */
-static bool leave_interpreter(known_path *path, const char *frame, gp_unwind_frame *at)
+/* The wrapper's call of ours stands in between, where the compiler has left it one. */
+static bool leave_wrapper(known_path *path, const char *frame, gp_unwind_frame *at)
 {
-    uintptr_t entered = 0;
-    for (*at = gp_unwind_begin(&interpreter, frame); remember(path, frame, at);) {
+    gp_unwind_enter(&own, at);
+    if (at->start == 0 || !remember(path, frame, at) || !gp_unwind_step(&own, at))
+        return false;
+    gp_unwind_enter(&interpreter, at);
+    return at->start != 0;
+}
+
+/* From a function of the interpreter to the code that called the outermost one of them, which is `entered`.
+ */
+static bool leave_interpreter(known_path *path, const char *frame, gp_unwind_frame *at, uintptr_t *entered)
+{
+    *entered = 0;
+    *at = gp_unwind_begin(&interpreter, frame);
+    if (at->start == 0 && !leave_wrapper(path, frame, at))
+        return false;
+    while (remember(path, frame, at)) {
         if (at->start == 0)
-            return entered != 0 && lets_others_in(entered);
-        entered = at->start;
+            return *entered != 0;
+        *entered = at->start;
         if (!gp_unwind_step(&interpreter, at))
             return false;
     }
@@ -314,7 +331,9 @@ static uint32_t follow(known_path *path, const char *frame, uint32_t (*number_of
     gp_unwind_frame at;
     object of;
     char function[SYMBOL_ROOM], name[SYMBOL_ROOM + OBJECT_ROOM + 20];
-    if (!leave_interpreter(path, frame, &at) || !object_at(at.address - 1, &of))
+    uintptr_t entered;
+    if (!leave_interpreter(path, frame, &at, &entered) || !object_at(at.address - 1, &of) ||
+        !is_called_by_others(entered, &of))
         return none;
     search(path, frame, at, &of, function);
     path->object = of.is;
@@ -343,6 +362,7 @@ static bool is_still_there(const known_path *path)
 void gp_native_caller_prepare(const void *code)
 {
     (void)gp_unwind_find(code, &interpreter); /* without tables nothing is named */
+    (void)gp_unwind_find((const void *)gp_native_caller, &own);
 }
 
 uint32_t gp_native_caller(const char *frame, uint32_t (*number_of)(const char *name), uint32_t none)
