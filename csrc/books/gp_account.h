@@ -17,6 +17,7 @@
 #include "base/gp_hist.h"
 #include "books/gp_blame.h"
 #include "books/gp_callbacks.h"
+#include "books/gp_natives.h"
 #include "books/gp_pause_sums.h"
 #include "books/gp_tags.h"
 #include "books/gp_tallies.h"
@@ -190,7 +191,8 @@ struct gp_session {
     uint32_t unseen_place;  /* where nobody could look, + 1; 0: not met */
     gp_buffer described;    /* the places, as a recording has them (docs/recording-format.md, PLAC) */
     uint32_t native_places; /* of single threads */
-    uint64_t sites_lost;    /* ticks of hold without a place, and of wait without blame: out of memory */
+    uint32_t named_places[GP_NATIVES_MAX]; /* of native code that has a name, + 1; 0: not met */
+    uint64_t sites_lost; /* ticks of hold without a place, and of wait without blame: out of memory */
     size_t stall_count, largest_count;
     uint64_t largest_floor; /* the least weight in `largest` */
 

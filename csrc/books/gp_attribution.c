@@ -1,6 +1,9 @@
 #include "books/gp_attribution.h"
 
+#include <string.h>
+
 #include "books/gp_folding.h"
+#include "books/gp_natives.h"
 #include "recording/gp_format.h"
 
 enum {
@@ -65,6 +68,23 @@ static uint32_t meet_native(gp_session *session, gp_account *account)
     return whose->native_place;
 }
 
+static uint32_t meet_named(gp_session *session, uint32_t number)
+{
+    uint32_t *place = &session->named_places[number - GP_NATIVE_FIRST];
+    if (*place != 0)
+        return *place - 1;
+    const char *name = gp_native_name(number);
+    gp_buffer description = {.bytes = NULL};
+    gp_buffer_number(&description, GP_PLACE_PYTHON);
+    gp_buffer_number(&description, 0);
+    gp_buffer_string(&description, name, strlen(name));
+    gp_buffer_string(&description, "", 0);
+    if (!description.failed)
+        *place = add_place(session, GP_ROW_NONE, description.bytes, description.size) + 1;
+    gp_buffer_free(&description);
+    return *place - 1;
+}
+
 static uint32_t meet_unseen(gp_session *session)
 {
     const uint8_t kind = GP_PLACE_UNSEEN;
@@ -113,6 +133,8 @@ static uint32_t meet(gp_session *session, gp_place_map *map, const gp_places *pl
 uint32_t gp_attribution_meet(gp_session *session, gp_account *account, const gp_places *places,
                              uint32_t number)
 {
+    if (gp_is_native(number))
+        return meet_named(session, number);
     if (number == GP_NO_FRAME)
         return meet_native(session, account);
     if (number == GP_UNSEEN)
@@ -123,8 +145,10 @@ uint32_t gp_attribution_meet(gp_session *session, gp_account *account, const gp_
 uint32_t gp_attribution_looked(gp_session *session, gp_account *account, const gp_places *looked,
                                uint32_t number)
 {
+    /* acquire: who finds the number finds the name */
+    uint32_t native = atomic_load_explicit(&account->thread->native, memory_order_acquire);
     if (number == GP_NO_FRAME)
-        return meet_native(session, account);
+        return native != 0 ? meet_named(session, native) : meet_native(session, account);
     if (number == GP_UNSEEN)
         return meet_unseen(session);
     return number != GP_ROW_NONE ? meet(session, &session->looked, looked, number) : GP_ROW_NONE;

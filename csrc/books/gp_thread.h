@@ -107,6 +107,7 @@ struct gp_thread {
     /* written by the thread itself without a lock */
     _Atomic uint64_t os_name[2]; /* its characters; see gp_thread_read_name */
     _Atomic uint32_t label;      /* what the caller of gp_tracer_label gave; 0: none */
+    _Atomic uint32_t native;     /* what native code it ran last with the GIL (gp_natives.h); 0: not known */
     _Atomic bool exited;
     _Atomic uint64_t ended_at; /* valid if exited */
 

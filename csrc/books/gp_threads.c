@@ -207,6 +207,7 @@ gp_thread *gp_threads_register(gp_threads *threads)
     } else {
         read_own_name(thread);
         atomic_store_explicit(&thread->label, 0, memory_order_relaxed);
+        atomic_store_explicit(&thread->native, 0, memory_order_relaxed);
         atomic_store_explicit(&thread->exited, false, memory_order_release);
         thread->account_session = 0;
         thread->sibling = pthread_getspecific(threads->exit_key);

@@ -147,7 +147,11 @@ gp_status gp_unwind_find(const void *code, gp_unwind_tables *tables)
 {
     header_search search = {.address = (uintptr_t)code};
     dl_iterate_phdr(match_object, &search);
-    const uint8_t *header = search.header;
+    return gp_unwind_open(search.header, tables);
+}
+
+gp_status gp_unwind_open(const uint8_t *header, gp_unwind_tables *tables)
+{
     if (header == NULL || header[0] != 1 || header[1] != RELATIVE_INT || header[2] != UNSIGNED_INT ||
         header[3] != HEADER_RELATIVE_INT)
         return GP_EUNSUPPORTED;
@@ -353,7 +357,7 @@ static bool read_state(const uint8_t *record, uintptr_t start, uintptr_t address
 
 /* Find the function that goes on at `address`, by the call before it: that may be the function's last
  * instruction. */
-static void enter(const gp_unwind_tables *tables, gp_unwind_frame *frame)
+void gp_unwind_enter(const gp_unwind_tables *tables, gp_unwind_frame *frame)
 {
     memcpy(&frame->address, (const void *)(frame->cfa - sizeof(uintptr_t)), sizeof(uintptr_t));
     const uint8_t *record = describe(tables, frame->address - 1);
@@ -364,7 +368,7 @@ gp_unwind_frame gp_unwind_begin(const gp_unwind_tables *tables, const char *fram
 {
     gp_unwind_frame caller = {.cfa = (uintptr_t)frame + 2 * sizeof(uintptr_t)};
     memcpy(&caller.base, frame, sizeof caller.base);
-    enter(tables, &caller);
+    gp_unwind_enter(tables, &caller);
     return caller;
 }
 
@@ -382,6 +386,6 @@ bool gp_unwind_step(const gp_unwind_tables *tables, gp_unwind_frame *frame)
     frame->cfa = cfa;
     if (state.base_saved)
         memcpy(&frame->base, (const void *)(cfa + (uintptr_t)state.base_offset), sizeof frame->base);
-    enter(tables, frame);
+    gp_unwind_enter(tables, frame);
     return true;
 }

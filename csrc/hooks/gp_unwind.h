@@ -31,9 +31,15 @@ typedef struct {
  * gp_hooks_find. */
 gp_status gp_unwind_find(const void *code, gp_unwind_tables *tables);
 
+/* The same for an object whose header of tables is known (PT_GNU_EH_FRAME); NULL: it has none. */
+gp_status gp_unwind_open(const uint8_t *header, gp_unwind_tables *tables);
+
 /* The caller of the function whose __builtin_frame_address(0) is `frame`. This and gp_unwind_step take no
  * lock and allocate nothing. */
 gp_unwind_frame gp_unwind_begin(const gp_unwind_tables *tables, const char *frame);
+
+/* Look for the function anew, after a step that left an object, in the tables of another. */
+void gp_unwind_enter(const gp_unwind_tables *tables, gp_unwind_frame *frame);
 
 /* Go on to the next caller. False if the tables don't lead there. */
 bool gp_unwind_step(const gp_unwind_tables *tables, gp_unwind_frame *frame);

@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "base/gp_thread_local.h"
+#include "books/gp_natives.h"
+#include "hooks/gp_native_caller.h"
 #include "trace/gp_tracer_object.h"
 
 enum {
@@ -261,6 +263,24 @@ static inline uint32_t where_at(gp_gil *gil, gp_thread *thread)
     return __builtin_expect(gil == main_gil, 1) ? where(gil, thread) : where_elsewhere(gil, thread);
 }
 
+/* The same where the thread runs no Python code: the native code that has called in, by name. The names are
+ * found with the main GIL. */
+__attribute__((noinline, cold)) static uint32_t where_native(const gp_gil *gil, gp_thread *thread,
+                                                             const char *frame)
+{
+    uint32_t place = gil == main_gil ? gp_native_caller(frame, gp_native_named, GP_NO_FRAME) : GP_NO_FRAME;
+    /* release: who finds the number finds the name */
+    if (place != GP_NO_FRAME)
+        atomic_store_explicit(&thread->native, place, memory_order_release);
+    return place;
+}
+
+static inline uint32_t where_called(gp_gil *gil, gp_thread *thread, const char *frame)
+{
+    uint32_t place = where_at(gil, thread);
+    return __builtin_expect(place == GP_NO_FRAME, 0) ? where_native(gil, thread, frame) : place;
+}
+
 /* ---- the books, kept by threads that pass by ---- */
 
 /* Whether there are recordings that the threads of the program have to write: then each release is due.
@@ -464,7 +484,7 @@ __attribute__((noinline)) static void note_release(gp_gil *gil, gp_thread *threa
 {
     if (__builtin_expect(gil->state.wanting_cpu != 0, 0))
         atomic_store_explicit(&thread->journal.cpu_until, gp_clock_thread_cpu_ns(), memory_order_relaxed);
-    uint32_t place = where_at(gil, thread);
+    uint32_t place = where_called(gil, thread, frame);
     gp_journal_release(&thread->journal, now, place, is_forced(gil, thread, frame));
 }
 
@@ -481,7 +501,7 @@ static int lock_to_release(pthread_mutex_t *mutex)
 
 __attribute__((noinline, cold)) static int lock_first(gp_gil *gil, pthread_mutex_t *mutex)
 {
-    if (gil == main_gil && current == NULL && !hidden && nobody_writes())
+    if (current == NULL && elsewhere == NULL && !hidden && nobody_writes())
         gp_recorder_bring_threads(); /* the process has a second thread */
     gp_thread *thread = follow_first(gil, &gil->locks.mutex, mutex, GP_ASKED_AT_ONCE);
     return thread != NULL ? lock_to_take(gil, thread, mutex) : call_lock(mutex);
@@ -732,21 +752,22 @@ static void go_straight(const gp_gil *gil, gp_thread *thread)
     thread->journal.switch_mutex = gp_tracer.known.switch_mutex;
 }
 
-__attribute__((noinline, cold)) static void note_first_place(gp_gil *gil, gp_thread *thread)
+__attribute__((noinline, cold)) static void note_first_place(gp_gil *gil, gp_thread *thread,
+                                                             const char *frame)
 {
-    gp_journal_place(&thread->journal, where_at(gil, thread));
+    gp_journal_place(&thread->journal, where_called(gil, thread, frame));
     thread->journal.fresh = false;
 }
 
 /* The thread has got the GIL. */
-static inline void note_taking(gp_gil *gil, gp_thread *thread)
+static inline void note_taking(gp_gil *gil, gp_thread *thread, const char *frame)
 {
     uint64_t now = gp_clock_ticks();
     gp_journal *journal = &thread->journal;
     if (__builtin_expect(!gp_journal_has_room(journal) && has_no_room(gil, journal), 0))
         return;
     if (__builtin_expect(journal->fresh, 0))
-        note_first_place(gil, thread);
+        note_first_place(gil, thread, frame);
     gp_stream_take(&gil->state.stream, journal);
     if (__builtin_expect(gil->state.wanting_cpu != 0, 0))
         gp_journal_keep_cpu(journal);
@@ -758,10 +779,10 @@ static inline void note_taking(gp_gil *gil, gp_thread *thread)
 }
 
 /* The end of take_gil: it has woken whoever was made to switch, and lets the others go on. */
-static inline int unlock_taken(gp_gil *gil, gp_thread *thread, pthread_mutex_t *mutex)
+static inline int unlock_taken(gp_gil *gil, gp_thread *thread, pthread_mutex_t *mutex, const char *frame)
 {
     int status = call_unlock(mutex);
-    note_taking(gil, thread);
+    note_taking(gil, thread, frame);
     return status;
 }
 
@@ -787,7 +808,7 @@ static inline int unlock_released(gp_gil *gil, gp_thread *thread, pthread_mutex_
     int status = call_unlock(mutex);
     if (atomic_load_explicit(&journal->noted, memory_order_relaxed) >= journal->due)
         keep_books(gil, journal);
-    if (gil == main_gil && nobody_writes() && !gp_gil_table_is_locking())
+    if (nobody_writes() && !gp_gil_table_is_locking())
         gp_recorder_attend(now);
     return status;
 }
@@ -797,7 +818,7 @@ static inline int unlock_of_gil(gp_gil *gil, gp_thread *thread, pthread_mutex_t 
     if (!is_followed(gil, thread))
         return call_unlock(mutex);
     if (thread->journal.doing == GP_JOURNAL_TAKEN || thread->journal.doing == GP_JOURNAL_WAITED)
-        return unlock_taken(gil, thread, mutex);
+        return unlock_taken(gil, thread, mutex, frame);
     return unlock_released(gil, thread, mutex, frame);
 }
 
@@ -873,6 +894,7 @@ static int hooked_wait(pthread_cond_t *cond, pthread_mutex_t *mutex)
 gp_status gp_wrappers_find(const gp_tracer_host *host, const char **reason)
 {
     gp_callers_prepare(host->interpreter);
+    gp_native_caller_prepare(host->interpreter);
     memcpy(gp_tracer.hooks, wrappers, sizeof wrappers);
     gp_status status = gp_hooks_find(host->interpreter, gp_tracer.hooks, GP_CALLS);
     if (status != GP_OK) {

@@ -56,6 +56,27 @@ FROM_THE_BEGINNING = """
     hang()
 """
 
+# The same in an interpreter with a GIL of its own, which the main thread runs; at first nobody else is there.
+ELSEWHERE = """
+    import signal
+    try:
+        import _interpreters as interpreters
+    except ImportError:
+        import _xxsubinterpreters as interpreters
+    signal.alarm(300)
+
+    interpreters.run_string(interpreters.create(), '''if True:
+        import _thread, time
+        def ask():
+            while True:
+                time.sleep(0.001)
+        def spin():
+            sum(range(10**15))
+        _thread.start_new_thread(ask, ())
+        spin()
+    ''')
+"""
+
 BUSY = """
     import signal, threading, time
     signal.alarm(300)
@@ -156,6 +177,14 @@ def test_a_thread_that_has_the_gil_since_before_the_trace_is_told_too(tmp_path):
     (hold,) = report.still_held
     assert (hold.thread, hold.seen_at[0]) == ("MainThread", "hang")
     assert report.held_ns > 0.5 * report.elapsed_ns
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="interpreters share the GIL before 3.12")
+def test_a_hang_in_an_interpreter_with_its_own_gil_is_told(tmp_path):
+    report = killed(tmp_path, ELSEWHERE).report
+    (hold,) = report.still_held
+    assert (hold.thread, hold.seen_at[0]) == ("MainThread (interpreter 1)", "spin")
+    assert waited_behind(report, hold.thread, "spin") > 0.5
 
 
 @pytest.mark.lengthy

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gilprobe.durations import duration
+from gilprobe.render.shared.accounts import all_held_ns
 from gilprobe.render.shared.label_rows import ranked_labels, worst_label
 from gilprobe.render.shared.words import clipped, share
 
@@ -32,10 +33,10 @@ def write_labels(page: Page, report: Report, wait_ns: int, rows: int) -> None:
     table = page.table(">waited", ">of all waiting", ">held", ">of all holds", ">holds", "label", "mostly")
     for row in labels[:rows]:
         name = clipped(row.totals.name)
-        page.row(table, *_cells([row], wait_ns, report.held_ns), name, _behind(row) if row.behind_ns else "")
+        page.row(table, *_cells([row], wait_ns, all_held_ns(report)), name, _behind(row) if row.behind_ns else "")
     rest = labels[rows:]
     if rest:
-        page.row(table, *_cells(rest, wait_ns, report.held_ns), f"{len(rest)} more, summed", "")
+        page.row(table, *_cells(rest, wait_ns, all_held_ns(report)), f"{len(rest)} more, summed", "")
     page.show(table)
     _blame_table(page, report, wait_ns, rows)
 

@@ -13,6 +13,7 @@ from gilprobe.render.html.process.headline import headline, more
 from gilprobe.render.html.process.places import NOWHERE, Places, name
 from gilprobe.render.html.process.threads import ThreadRows, distribution
 from gilprobe.render.shared import culprit_words, words
+from gilprobe.render.shared.accounts import all_held_ns
 from gilprobe.render.shared.label_rows import ranked_labels
 from gilprobe.render.shared.wait_summary import (
     ANY,
@@ -112,6 +113,7 @@ def described(
         "traces_gil": traces_gil(report),
         "elapsed_ns": report.elapsed_ns,
         "held_ns": report.held_ns,
+        "all_held_ns": all_held_ns(report),
         "contended_ns": report.contended_ns,
         "waited_ns": waited_ns(process),
         "nobody_ns": found.nobody_ns,
@@ -212,10 +214,11 @@ def _labels(report: Report) -> dict[str, Any]:
 def _tasks(report: Report, places: Places) -> list[dict[str, Any]]:
     """Return the tasks of event loops that a page lists, the worst first."""
     interval = ShareInterval((site.hold_ns, site.looks) for site in report.sites)
+    held_ns = all_held_ns(report)
     rows = []
     for task in report.tasks[:MOST_TASKS]:
-        around = interval.around(task.hold_ns) if report.held_ns else None
-        low, high = (None, None) if around is None else (min(end / report.held_ns, 1.0) for end in around)
+        around = interval.around(task.hold_ns) if held_ns else None
+        low, high = (None, None) if around is None else (min(end / held_ns, 1.0) for end in around)
         rows.append(
             {
                 "task": name(task.name),

@@ -16,7 +16,7 @@ from gilprobe.render.html.process import headline as told
 from gilprobe.render.html.process import process_data
 from gilprobe.render.html.process.places import NOWHERE
 from gilprobe.render.shared.wait_summary import ANY, Question, summarise_waits
-from gilprobe.report import Blame, Frame, OpenHold, OwnGil, Site, Stack
+from gilprobe.report import Blame, Frame, LoopTask, OpenHold, OwnGil, Site, Stack
 
 pytestmark = pytest.mark.plain_python
 
@@ -77,6 +77,17 @@ def test_the_headline_counts_interpreters_with_a_gil_of_their_own(report):
         "The GIL was held 90 % of the time.",
         "Threads waited most in interpreter 3: its own GIL was held 98 % and contended 80 % of its time.",
     ]
+
+
+def test_shares_of_all_holds_count_those_of_other_interpreters(report):
+    """Tasks and labels are of all of them: they were told to be more than all."""
+    own = OwnGil(3, 500_000_000, report.held_ns, 0, 0, 0)
+    task = LoopTask("poll", "fetch", "/srv/app.py", 20, report.held_ns // 2, 0, 40)
+    site = dataclasses.replace(report.sites[0], hold_ns=2 * report.held_ns, looks=400)
+    page = described(dataclasses.replace(report, own_gils=(own,), tasks=(task,), sites=(site,)))
+    assert page["all_held_ns"] == 2 * report.held_ns
+    (row,) = page["tasks"]
+    assert row["low"] < 0.25 < row["high"] < 0.5
 
 
 def test_the_headline_says_what_was_still_held(report):

@@ -12,7 +12,7 @@ const columnsOf = (data) => [
   numbers("Waited", (row) => row.wait_ns, (ns) => timeOf(ns, data.waited_ns)),
   numbers("Waits", (row) => row.waits, count),
   { title: "Mostly", value: behindText, show: (row) => name(behindText(row)) },
-  numbers("Held", (row) => row.hold_ns, (ns) => timeOf(ns, data.held_ns)),
+  numbers("Held", (row) => row.hold_ns, (ns) => timeOf(ns, data.all_held_ns)),
   numbers("Holds", (row) => row.holds, count),
   numbers("Neither", (row) => row.off_ns, duration),
 ];

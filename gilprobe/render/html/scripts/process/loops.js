@@ -12,7 +12,7 @@ const taskColumns = (data) => [
   { title: "Task", value: ({ task }) => task, show: taskName },
   { title: "Coroutine", value: (row) => placeText(data, row.place), show: (row) => placeNode(data, row.place) },
   numbers("Waits caused", (row) => row.caused_ns, (ns) => timeOf(ns, data.waited_ns)),
-  numbers("Hold", (row) => row.hold_ns, (ns) => timeOf(ns, data.held_ns)),
+  numbers("Hold", (row) => row.hold_ns, (ns) => timeOf(ns, data.all_held_ns)),
   { title: "95\u202f% interval", number: true, value: (row) => row.low ?? -1, show: intervalText },
   numbers("Looks", (row) => row.looks, count),
 ];

@@ -48,7 +48,6 @@ const matches = (data, site, words) => {
 };
 
 const columnsOf = (data) => {
-  const held = data.threads.reduce((sum, thread) => sum + thread.hold_ns, 0);
   const columns = [
     {
       title: "Site",
@@ -57,7 +56,7 @@ const columnsOf = (data) => {
       below: (site) => (data.places[site.place].source ? lines(data.places[site.place]) : null),
     },
     time("Waits caused", "caused_ns", data.waited_ns),
-    time("Hold", "hold_ns", held),
+    time("Hold", "hold_ns", data.all_held_ns),
     time("Own waits", "wait_ns", null),
     numbers("Releases", (site) => site.releases, count),
   ];
