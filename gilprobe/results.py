@@ -156,6 +156,8 @@ class ScenarioResult(NotebookRepr):
         What it was measured on.
     warnings : tuple of str
         All doubts about these numbers.
+    machine : str
+        Name of the machine, if one of a cluster measured it; else empty.
     """
 
     id: str
@@ -167,6 +169,7 @@ class ScenarioResult(NotebookRepr):
     traces: tuple[TracedArm, ...]
     environment: Environment
     warnings: tuple[str, ...]
+    machine: str = ""
 
     def fact(self, name: str) -> float:
         """Return the value of the fact called `name`; KeyError if there is none."""

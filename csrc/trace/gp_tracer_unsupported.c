@@ -54,6 +54,7 @@ void gp_loop_watch_tell(gp_callback *callback, const void *thread_state) {}
 
 gp_status gp_watchdog_start(uint64_t limit_ns, int fd, const gp_watchdog_eyes *eyes, const gp_watchdog_name *names,
                             size_t name_count, gp_watchdog **watchdog, int *error) { return GP_EUNSUPPORTED; }
+void gp_watchdog_spare(gp_watchdog *watchdog, unsigned number, int64_t native_id) {}
 uint64_t gp_watchdog_reported(const gp_watchdog *watchdog) { return 0; }
 void gp_watchdog_stop(gp_watchdog *watchdog) {}
 

@@ -28,6 +28,7 @@ struct gp_watchdog {
     gp_helper helper;
     _Atomic uint32_t halted;
     _Atomic uint64_t reported;
+    _Atomic int64_t spared[GP_WATCHDOG_SPARED]; /* native identifiers; 0: none */
     uint64_t limit, period_ns;
     gp_clock_rate rate;
     gp_watchdog_eyes eyes;
@@ -193,6 +194,16 @@ static void report_end(gp_watchdog *watchdog)
     stall->hold.thread = NULL;
 }
 
+/* Relaxed: a thread is spared before it deals with anything. */
+static bool is_spared(const gp_watchdog *watchdog)
+{
+    for (unsigned i = 0; i < GP_WATCHDOG_SPARED; i++)
+        if (atomic_load_explicit(&watchdog->spared[i], memory_order_relaxed) ==
+            watchdog->stall.holder.native_id)
+            return true;
+    return false;
+}
+
 static void run(void *context)
 {
     gp_watchdog *watchdog = context;
@@ -201,7 +212,10 @@ static void run(void *context)
         report_end(watchdog);
         if (watchdog->eyes.look(&watchdog->last, watchdog->limit, &watchdog->stall, &now)) {
             watchdog->last = watchdog->stall.hold;
-            report(watchdog, now);
+            if (is_spared(watchdog))
+                watchdog->stall.hold.thread = NULL;
+            else
+                report(watchdog, now);
         }
         gp_futex_wait(&watchdog->halted, 0, watchdog->period_ns);
     }
@@ -294,6 +308,12 @@ gp_status gp_watchdog_start(uint64_t limit_ns, int fd, const gp_watchdog_eyes *e
     }
     *watchdog = made;
     return GP_OK;
+}
+
+void gp_watchdog_spare(gp_watchdog *watchdog, unsigned number, int64_t native_id)
+{
+    if (number < GP_WATCHDOG_SPARED)
+        atomic_store_explicit(&watchdog->spared[number], native_id, memory_order_relaxed);
 }
 
 uint64_t gp_watchdog_reported(const gp_watchdog *watchdog)

@@ -15,6 +15,7 @@
 
 enum {
     GP_WATCHDOG_DEPTH = 20,  /* levels of a stack that are shown */
+    GP_WATCHDOG_SPARED = 2,  /* threads whose holds are not told */
     GP_WATCHDOG_TEXT = 4096, /* bytes of one message at most: a pipe takes as many at once */
 };
 
@@ -42,6 +43,10 @@ typedef struct gp_watchdog gp_watchdog;
 gp_status gp_watchdog_start(uint64_t limit_ns, int fd, const gp_watchdog_eyes *eyes,
                             const gp_watchdog_name *names, size_t name_count, gp_watchdog **watchdog,
                             int *error);
+
+/* Don't tell the holds of a thread, which is `number` of GP_WATCHDOG_SPARED: it deals with what was told. 0
+ * as `native_id` ends that. Any thread. */
+void gp_watchdog_spare(gp_watchdog *watchdog, unsigned number, int64_t native_id);
 
 /* Holds reported so far. Any thread. */
 uint64_t gp_watchdog_reported(const gp_watchdog *watchdog);

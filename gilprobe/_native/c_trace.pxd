@@ -18,6 +18,7 @@ cdef extern from "trace/gp_watchdog.h" nogil:
     gp_status gp_watchdog_start(uint64_t limit_ns, int fd, const gp_watchdog_eyes *eyes,
                                 const gp_watchdog_name *names, size_t name_count, gp_watchdog **watchdog,
                                 int *error)
+    void gp_watchdog_spare(gp_watchdog *watchdog, unsigned number, int64_t native_id)
     uint64_t gp_watchdog_reported(const gp_watchdog *watchdog)
     void gp_watchdog_stop(gp_watchdog *watchdog)
 

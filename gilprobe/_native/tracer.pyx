@@ -829,6 +829,11 @@ cdef class Watchdog:
         """Number of holds reported so far."""
         return self.count if self.handle == NULL else gp_watchdog_reported(self.handle)
 
+    def spare(self, unsigned number, int64_t native_id) -> None:
+        """Don't tell the holds of a thread, the `number`th; 0 as its native identifier ends that."""
+        if self.handle != NULL:
+            gp_watchdog_spare(self.handle, number, native_id)
+
     def stop(self) -> None:
         """End it; nothing the second time."""
         self.end()

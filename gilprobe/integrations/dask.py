@@ -8,13 +8,10 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
-import json
 import os
 import threading
 import time
 import uuid
-import zlib
-from dataclasses import dataclass
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
@@ -22,67 +19,45 @@ import distributed.worker
 from dask.utils import key_split
 from distributed import WorkerPlugin
 
-from gilprobe.errors import FormatError, GilProbeError, InvalidTypeError, InvalidValueError
+from gilprobe.errors import GilProbeError, InvalidValueError
+from gilprobe.integrations.cluster_reports import (
+    TaskTimes,
+    add_answer,
+    answer_of,
+    check_seconds,
+    clocks,
+    finished,
+    leave_out,
+    now,
+    times_by_task,
+)
 from gilprobe.model.merging import Merger
-from gilprobe.model.traced_process import TracedProcess
-from gilprobe.report import Report
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from distributed import Client, Worker
 
+    from gilprobe.report import Report
     from gilprobe.tracing.tracer import Trace
 
 TASK = "<dask task>"
 """Stands for the file of the level that a task's key has in call stacks."""
 
 _MOST_KEYS = 1000
-_MOST_ROWS = 2000
-_MOST_BYTES = 1 << 28  # of one worker's report
 _LONGEST_KEY = 200
 _OTHER_KEYS = "(others)"
-_PINGS = 3
 
 
-@dataclass(frozen=True, slots=True)
-class TaskKeys:
-    """What the tasks of one kind of key did on all workers.
+class TaskKeys(TaskTimes):
+    """What the tasks of one kind of key did on all workers: a :class:`TaskTimes` by prefix."""
 
-    Attributes
-    ----------
-    prefix : str
-        What the keys of these tasks have in common: ``inc`` for ``inc-1f2e...``, as the dashboard shows it.
-    hold_ns : int
-        Holds of the GIL in these tasks, nanoseconds: shared out by looks.
-    wait_ns : int
-        Waits for the GIL that followed a release in these tasks, nanoseconds.
-    caused_ns : int
-        Waits of other threads for these tasks, nanoseconds: shared out by looks.
-    looks : int
-        Looks on which `hold_ns` and `caused_ns` rest; 0 if only the ends of holds tell.
-    """
-
-    prefix: str
-    hold_ns: int
-    wait_ns: int
-    caused_ns: int
-    looks: int
+    __slots__ = ()
 
     @property
-    def hold_s(self) -> float:
-        """Holds of the GIL, seconds."""
-        return self.hold_ns / 1e9
-
-    @property
-    def wait_s(self) -> float:
-        """Waits for the GIL, seconds."""
-        return self.wait_ns / 1e9
-
-    @property
-    def caused_s(self) -> float:
-        """Waits of other threads, seconds."""
-        return self.caused_ns / 1e9
+    def prefix(self) -> str:
+        """What the keys have in common: ``inc`` for ``inc-1f2e...``, as the dashboard shows it."""
+        return self.name
 
 
 class GilProbe(WorkerPlugin):
@@ -135,15 +110,12 @@ def record(client: Client, seconds: float, folder: str | os.PathLike[str] | None
     FormatError
         If no worker could be traced.
     """
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
-        raise InvalidTypeError(f"seconds must be a number, got {seconds!r}")
-    if not 0 < seconds < threading.TIMEOUT_MAX:
-        raise InvalidValueError(f"seconds must be > 0 and finite, got {seconds!r}")
+    check_seconds(seconds)
     _check(client)
     plugin = GilProbe(folder)
     client.register_plugin(plugin)
     try:
-        before = set(client.run(_now))
+        before = set(client.run(now))
         time.sleep(seconds)
         return _collected(client, plugin, before)
     finally:
@@ -177,15 +149,10 @@ def task_keys(report: Report) -> tuple[TaskKeys, ...]:
     Coroutines, and tasks of an executor that starts processes, are not among them; nor are tasks that ran
     when the trace began.
     """
-    sums: dict[str, list[int]] = {}
-    for stack in report.stacks:
-        prefix = next((frame.function for frame in stack.frames if frame.filename == TASK), None)
-        if prefix is not None:
-            row = sums.setdefault(prefix, [0, 0, 0, 0])
-            for at, number in enumerate((stack.hold_ns, stack.wait_ns, stack.caused_ns, stack.looks)):
-                row[at] += number
-    rows = [TaskKeys(prefix, *row) for prefix, row in sums.items()]
-    return tuple(sorted(rows, key=lambda row: (-row.caused_ns, -row.hold_ns, row.prefix)))
+    rows = times_by_task(
+        report, lambda stack: next((each.function for each in stack.frames if each.filename == TASK), None)
+    )
+    return tuple(TaskKeys(prefix, *sums) for prefix, sums in rows)
 
 
 def _check(client: Client) -> None:
@@ -194,58 +161,17 @@ def _check(client: Client) -> None:
 
 
 def _collected(client: Client, plugin: GilProbe, before: set[str]) -> Report:
-    clocks = list(_clocks(client))
+    offsets = list(clocks(lambda: client.run(now, on_error="ignore").values()))
     answers = client.run(_tell, plugin.name, on_error="return")
     merger = Merger()
     for address, answer in sorted(answers.items()):
-        _add(merger, address, answer)
+        if answer is not None:  # else another worker of its process told it
+            more = 0 if isinstance(answer, BaseException) else answer.get("workers", 1) - 1
+            source = f"{address} and {more} more" if more else address
+            add_answer(merger, address, answer, source, f"dask worker {source}")
     for address in sorted(before - set(answers)):
-        merger.leave_out(f"worker {address} is left out: it left the cluster")
-    if not merger.processes:
-        raise FormatError("; ".join(merger.first_left_out) or "there must be a worker to trace, got none")
-    for host, offset_ns, error_ns in clocks:
-        merger.set_clock(host, offset_ns, error_ns)
-    return merger.finished()
-
-
-def _add(merger: Merger, address: str, answer: Any) -> None:
-    """Add what a worker told."""
-    if isinstance(answer, BaseException):
-        merger.leave_out(f"worker {address} is left out: {type(answer).__name__}: {answer}"[:400])
-    elif answer["reason"]:
-        merger.leave_out(f"worker {address} is left out: {answer['reason']}"[:400])
-    elif answer["report"] is not None:  # else another worker of its process told it
-        others = f" and {answer['workers'] - 1} more" if answer["workers"] > 1 else ""
-        try:
-            merger.add(
-                TracedProcess(
-                    source=f"{address}{others}",
-                    report=_unpacked(answer["report"]),
-                    pid=answer["pid"],
-                    argv=(f"dask worker {address}{others}",),
-                    started_unix_ns=answer["started_unix_ns"],
-                    host=answer["host"],
-                )
-            )
-        except (FormatError, InvalidValueError) as error:
-            merger.leave_out(f"worker {address} is left out: {error}"[:400])
-
-
-def _clocks(client: Client) -> Iterator[tuple[str, int, int]]:
-    """Yield each host with its clock's offset from this one's, and the largest error, nanoseconds.
-
-    A worker reads its clock at some time between question and answer; the shortest of several pairs counts.
-    """
-    best: dict[str, tuple[int, int]] = {}
-    for _ in range(_PINGS):
-        asked_ns, asked = time.time_ns(), time.monotonic_ns()
-        answers = client.run(_now, on_error="ignore")
-        error_ns = (time.monotonic_ns() - asked) // 2
-        for host, now_ns in answers.values():
-            if host not in best or error_ns < best[host][1]:
-                best[host] = now_ns - asked_ns - error_ns, error_ns
-    for host, (offset_ns, error_ns) in best.items():
-        yield host, offset_ns, error_ns
+        leave_out(merger, address, "it left the cluster")
+    return finished(merger, offsets)
 
 
 # What follows runs on workers.
@@ -307,46 +233,27 @@ def _leave(name: str, address: str) -> None:
             known.trace.close()
 
 
-def _now() -> tuple[str, int]:
-    return os.uname().nodename, time.time_ns()
-
-
-async def _tell(name: str, dask_worker: Worker) -> dict[str, Any]:
+async def _tell(name: str, dask_worker: Worker) -> dict[str, Any] | None:
     return await asyncio.to_thread(_told, name, dask_worker.address)
 
 
-def _told(name: str, address: str) -> dict[str, Any]:
+def _told(name: str, address: str) -> dict[str, Any] | None:
     """Return what this process has traced: the first of its workers tells it."""
     with _lock:
         known = _running.get(name)
-        told: dict[str, Any] = {"reason": "", "report": None}
         if known is None:
-            return told | {"reason": "it joined the cluster too late"}
+            return {"reason": "it joined the cluster too late"}
         if known.trace is None:
-            return told | {"reason": known.reason}
+            return {"reason": known.reason}
         if address != min(known.workers):
-            return told
-        report = known.trace.report().abridged(_MOST_ROWS)
-        return told | {
-            "report": zlib.compress(json.dumps(report.to_dict()).encode(), 1),
-            "workers": len(known.workers),
-            "pid": os.getpid(),
-            "host": os.uname().nodename,
-            "started_unix_ns": known.started_unix_ns,
-        }
-
-
-def _unpacked(packed: bytes) -> Report:
-    from gilprobe.model import codec
-
-    try:
-        unpacking = zlib.decompressobj()
-        text = unpacking.decompress(packed, _MOST_BYTES)
-    except zlib.error as error:
-        raise FormatError(f"a worker's report must be compressed JSON: {error}") from None
-    if not unpacking.eof:
-        raise FormatError(f"a worker's report must have at most {_MOST_BYTES} bytes")
-    return Report.from_dict(codec.parse_json(text, "a worker's report must be JSON"))
+            return None
+        answer = answer_of(
+            known.trace.report(),
+            pid=os.getpid(),
+            host=os.uname().nodename,
+            started_unix_ns=known.started_unix_ns,
+        )
+        return answer | {"workers": len(known.workers)}
 
 
 # A task's key is on its thread's call stack, as a level of its own: all that looks and releases tell of the

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from distributed import Client
@@ -162,7 +162,9 @@ def _outcome(machine: Machine, answer: Any, order: ScenarioOrder) -> TaskOutcome
     elif answer is not None:
         complaint = str(answer["complaint"])
         try:
-            result = answer["result"] and codec.decode(ScenarioResult, answer["result"], "result")
+            if answer["result"]:
+                found = codec.decode(ScenarioResult, answer["result"], "result")
+                result = replace(found, machine=machine.python.named)
         except FormatError as error:
             complaint = f"{order.scenario}: {error}"
     return TaskOutcome(machine.python, result, complaint, "")

@@ -27,6 +27,7 @@ from gilprobe.errors import (
 from gilprobe.files import replacing
 from gilprobe.tracing import thread_names
 from gilprobe.tracing.recording_writer import meta_of
+from gilprobe.tracing.resting_thread import RestingThread
 from gilprobe.tracing.tracer import Trace
 
 TYPE_CHECKING = False  # as in gilprobe/__init__.py: a traced process loads no typing
@@ -44,7 +45,6 @@ FILES = 10
 """How many files it writes by itself: the next one replaces the oldest."""
 
 _TRACES = 3
-_LONGEST_REST_S = 1.0  # that a fork waits for
 _CHUNK_MAX = 64 << 20  # bytes (csrc/recording/gp_chunk.h)
 _HEADER = b"GILPROBE" + (1).to_bytes(4, "little")
 
@@ -78,7 +78,7 @@ class FlightRecorder:
         self._lock = threading.RLock()  # a signal's handler of the program may dump within a dump
         self._traces: list[tuple[float, int, Trace]] = []  # when each began, by two clocks; the oldest first
         self._alarm: Alarm | None = None
-        self._thread: threading.Thread | None = None
+        self._thread = RestingThread("gilprobe-flight", self._run, self._awake)
         self._handler: Any = None
         self._process = 0
         self._written = 0
@@ -110,7 +110,7 @@ class FlightRecorder:
         if self.running:
             raise TracerStateError("a flight recorder must be stopped before it is started again")
         self._process, self._traces = os.getpid(), []
-        self._halted, self._rests, self._wake = False, False, _thread.allocate_lock()
+        self._halted, self._wake = False, _thread.allocate_lock()
         self._wake.acquire()
         self._renew()
         try:
@@ -120,8 +120,7 @@ class FlightRecorder:
                 self._alarm = Alarm(self._after, lambda _notice: self._ask())
             if self._signal is not None:
                 self._handle(self._signal)
-            _forks_apart_from(self)
-            self._go_on()
+            self._thread.start()
         except BaseException:
             self.stop()
             raise
@@ -131,15 +130,12 @@ class FlightRecorder:
         """End it, after what was asked for has been written. Stopping it again changes nothing."""
         if not self.running:
             return
-        _running.discard(self)
         self._halted = True
-        if self._alarm is not None:
-            self._alarm.stop()
-            self._alarm = None
+        alarm, self._alarm = self._alarm, None
+        if alarm is not None:
+            alarm.stop()
         self._awake()
-        if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join()
-        self._thread = None
+        self._thread.join()
         self._put_back()
         with self._lock:
             traces, self._traces = self._traces, []
@@ -184,29 +180,25 @@ class FlightRecorder:
 
     # ---- its thread ----
 
-    def _go_on(self) -> None:
-        self._rests = False
-        self._thread = threading.Thread(target=self._run, name="gilprobe-flight", daemon=True)
-        self._thread.start()
-
-    def _rest(self) -> None:
-        """End the thread, unless it is writing for long, until :meth:`_go_on`."""
-        thread = self._thread
-        if thread is not None and thread is not threading.current_thread():
-            self._rests = True
-            self._awake()
-            thread.join(_LONGEST_REST_S)
-
-    def _run(self) -> None:
-        while not self._halted and not self._rests:
+    def _run(self) -> bool:
+        alarm = self._alarm
+        if alarm is not None:
+            alarm._spare(threading.get_native_id())
+        while not self._over():
             self._wake.acquire(timeout=max(0.0, self._wait_s()))
             try:
                 self._dump_if_asked()
-                if not (self._halted or self._rests) and time.monotonic() >= self._next_s():
+                if not self._over() and time.monotonic() >= self._next_s():
                     self._renew()
             except Exception as error:
                 _complain(f"the flight recorder can't go on as it should: {error}")
                 self._wake.acquire(timeout=self.last_s / _TRACES)
+        if alarm is not None:
+            alarm._spare(0)
+        return self._halted
+
+    def _over(self) -> bool:
+        return self._halted or self._thread.rests
 
     def _wait_s(self) -> float:
         due_s = self._next_s() if self._due_s is None else min(self._due_s, self._next_s())
@@ -292,33 +284,6 @@ class FlightRecorder:
 
     def __exit__(self, *_exception: object) -> None:
         self.stop()
-
-
-# ---- forks ----
-
-_running: set[FlightRecorder] = set()
-_registered = False
-
-
-def _forks_apart_from(recorder: FlightRecorder) -> None:
-    """Let the process fork without the recorder's thread: from 3.12 on os.fork warns of threads."""
-    global _registered  # a hook can't be taken back
-    _running.add(recorder)
-    if not _registered and hasattr(os, "register_at_fork"):
-        _registered = True
-        os.register_at_fork(before=_all_rest, after_in_parent=_all_go_on, after_in_child=_running.clear)
-
-
-def _all_rest() -> None:
-    for recorder in tuple(_running):
-        recorder._rest()
-
-
-def _all_go_on() -> None:
-    for recorder in tuple(_running):
-        if recorder._rests and recorder.running:
-            with suppress(RuntimeError):  # the interpreter ends, and starts no thread
-                recorder._go_on()
 
 
 def _seconds(last: str | float) -> float:

@@ -7,6 +7,7 @@ a pipe; a thread of Python reads that as soon as it can have the GIL.
 from __future__ import annotations
 
 import os
+import select
 import threading
 
 from gilprobe._native import tracer
@@ -14,6 +15,7 @@ from gilprobe.durations import parse_duration
 from gilprobe.errors import InvalidTypeError, UnsupportedError
 from gilprobe.model.plain_data import dataclass
 from gilprobe.tracing.monitoring import Monitor
+from gilprobe.tracing.resting_thread import RestingThread
 from gilprobe.tracing.stall_watch import StallWatch, limit_ns_of
 
 TYPE_CHECKING = False  # as in gilprobe/__init__.py: a monitored process loads no typing
@@ -66,21 +68,19 @@ class Alarm:
         limit_ns_of(limit_s, "after")
         self._callback, self._logger = callback, logger or logging.getLogger("gilprobe")
         self._monitor = Monitor(labels=False).start()  # a holder is known only while the GIL is traced
+        fds: list[int] = []
         try:
-            read_fd, write_fd = os.pipe()
-            try:
-                self._watch = StallWatch(limit_s, write_fd)
-            except BaseException:
-                os.close(read_fd)
-                raise
-            finally:
-                os.close(write_fd)
+            fds += os.pipe()
+            fds += os.pipe()
+            self._watch = StallWatch(limit_s, fds[-1])
         except BaseException:
+            for fd in fds:
+                os.close(fd)
             self._monitor.stop()
             raise
-        self._thread = threading.Thread(
-            target=self._listen, args=(read_fd,), name="gilprobe-alarm", daemon=True
-        )
+        os.close(fds.pop())  # the watch has a duplicate
+        self._wakes_fd, self._wake_fd, self._read_fd = fds
+        self._thread = RestingThread("gilprobe-alarm", self._listen, self._wake)
         self._thread.start()
 
     @property
@@ -91,9 +91,12 @@ class Alarm:
     def stop(self) -> None:
         """End it, after what rang was told; nothing the second time. In a forked child it has ended."""
         self._watch.stop()  # closes the pipe
-        if self._thread is not threading.current_thread():
-            self._thread.join()
+        self._thread.join()
         self._monitor.stop()
+
+    def _spare(self, native_id: int) -> None:
+        """Don't ring for holds of a thread that deals with what rang; 0: there is none."""
+        self._watch.spare(1, native_id)
 
     def __enter__(self) -> Alarm:
         return self
@@ -101,13 +104,34 @@ class Alarm:
     def __exit__(self, *_exception: object) -> None:
         self.stop()
 
-    def _listen(self, read_fd: int) -> None:
-        try:
-            while text := os.read(read_fd, _READ_SIZE):
+    def _wake(self) -> None:
+        os.write(self._wake_fd, b"x")
+
+    def _listen(self) -> bool:
+        self._watch.spare(0, threading.get_native_id())  # a collection may begin here, and take long
+        ended = self._wait_and_ring()
+        self._watch.spare(0, 0)  # the next thread may get this number
+        if ended:
+            for fd in (self._read_fd, self._wakes_fd, self._wake_fd):
+                os.close(fd)
+        return ended
+
+    def _wait_and_ring(self) -> bool:
+        """Tell what rings; return whether the watch has ended: else this thread is to rest."""
+        told = select.poll()
+        for fd in (self._read_fd, self._wakes_fd):
+            told.register(fd, select.POLLIN)
+        while True:
+            ready = dict(told.poll())
+            if self._wakes_fd in ready:
+                os.read(self._wakes_fd, 1)
+                if self._thread.rests:
+                    return False
+            elif not (text := os.read(self._read_fd, _READ_SIZE)):
+                return True
+            else:
                 for lines in _messages(text.decode("utf-8", "replace")):
                     self._ring(lines)
-        finally:
-            os.close(read_fd)
 
     def _ring(self, lines: list[str]) -> None:
         try:
@@ -167,8 +191,9 @@ def alarm(
 
     Notes
     -----
-    One hold rings once. Threads that are forced to hand on the GIL at each switch interval may make somebody
-    wait for long without a long hold: that does not ring.
+    One hold rings once. Holds of the alarm's own thread don't ring: there the callback and the logger's
+    handlers run. Threads that are forced to hand on the GIL at each switch interval may make somebody wait
+    for long without a long hold: that does not ring. While the process forks, this thread is not there.
 
     Examples
     --------

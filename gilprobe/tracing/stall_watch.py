@@ -59,6 +59,10 @@ class StallWatch:
         """Number of holds reported so far."""
         return self._watchdog.reported
 
+    def spare(self, number: int, native_id: int) -> None:
+        """Don't report holds of a thread that deals with the reports, the 0th or 1st; 0 ends that."""
+        self._watchdog.spare(number, native_id)
+
     def stop(self) -> None:
         """End the watch. A second call does nothing. In a forked child it has ended."""
         self._watchdog.stop()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+import zlib
 
 import pytest
 
@@ -14,6 +15,7 @@ from dask_clusters import local_cluster
 
 from gilprobe import capabilities
 from gilprobe.errors import FormatError, InvalidTypeError, InvalidValueError
+from gilprobe.integrations import cluster_reports
 from gilprobe.integrations import dask as integration
 
 TRACED = capabilities().tracer == "exact"
@@ -161,6 +163,6 @@ def test_many_keys_are_bounded(monkeypatch):
 
 
 def test_what_is_no_report_is_refused():
-    for packed in (b"nonsense", b"", integration.zlib.compress(b"[]"), integration.zlib.compress(b"{")):
+    for packed in (b"nonsense", b"", zlib.compress(b"[]"), zlib.compress(b"{")):
         with pytest.raises(FormatError):
-            integration._unpacked(packed)
+            cluster_reports._unpacked(packed)

@@ -42,6 +42,7 @@ def test_a_machine_measures_once_however_many_workers_it_has(tmp_path, capsys):
     (result,) = ResultSet.load(target).scenarios
     assert result.id == "refcount-lifecycle"
     assert result.environment.gilprobe == __version__
+    assert result.machine == os.uname().nodename
 
 
 @pytest.mark.parametrize("listens", [False, True])

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
+import warnings
 
 import pytest
+from tracer_checks import fork, wait
 
 import gilprobe
 from gilprobe import kernels
@@ -20,8 +23,8 @@ needs_tracer = pytest.mark.skipif(not SUPPORTED, reason=f"the GIL can't be trace
 SHORT = "2ms"
 
 
-@pytest.fixture
-def asking():
+@contextlib.contextmanager
+def somebody_asks():
     """Let a thread want the GIL again and again."""
     over = threading.Event()
 
@@ -34,6 +37,12 @@ def asking():
     yield
     over.set()
     thread.join()
+
+
+@pytest.fixture
+def asking():
+    with somebody_asks():
+        yield
 
 
 def hold_until(rung) -> None:
@@ -76,6 +85,31 @@ def test_a_callback_that_fails_is_logged_and_called_again(asking, caplog):
     assert sum(record.exc_info is not None for record in caplog.records if record.name == "mine") == len(
         calls
     )
+
+
+@needs_tracer
+def test_it_does_not_ring_for_what_it_does_itself(asking):
+    notices = []
+
+    def hold_in_callback(notice):
+        notices.append(notice)
+        kernels.spin(20_000_000)
+
+    with gilprobe.alarm(SHORT, hold_in_callback):
+        hold_until(lambda: len(notices) >= 3)
+    assert not [notice for notice in notices if any("hold_in_callback" in level for level in notice.stack)]
+
+
+@needs_tracer
+@pytest.mark.forks_among_threads
+def test_a_fork_does_without_its_thread_and_it_goes_on():
+    notices = []
+    with gilprobe.alarm(SHORT, notices.append) as bell:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # os.fork warns where a process has threads
+            assert wait(fork(bell.stop)) == 0  # in the child it has ended
+        with somebody_asks():
+            hold_until(lambda: any(is_mine(notice) for notice in notices))
 
 
 @needs_tracer

@@ -16,13 +16,16 @@
 
 /* What there is to see: written before `show`, and while nothing is shown. */
 static gp_stall_look shown;
-static atomic_bool show, over;
+static atomic_bool show, over, known; /* known: what is shown was seen before */
 static size_t levels;
 
 static bool look(const gp_stall_look_hold *but, uint64_t limit, gp_stall_look *stall, uint64_t *now)
 {
     CHECK(limit > 0);
-    if (!atomic_load(&show) || but->since == shown.hold.since)
+    if (!atomic_load(&show))
+        return false;
+    atomic_store(&known, but->since == shown.hold.since);
+    if (atomic_load(&known))
         return false;
     *stall = shown;
     *now = shown.hold.since + gp_clock_from_ns(gp_clock_rate_estimate(), 103000000);
@@ -92,6 +95,7 @@ static void end(gp_watchdog *watchdog, uint64_t reported)
     gp_watchdog_stop(watchdog);
     atomic_store(&show, false);
     atomic_store(&over, false);
+    atomic_store(&known, false);
     close(ends[0]);
     close(ends[1]);
 }
@@ -138,6 +142,24 @@ static void much_is_cut_at_the_end_of_a_line(void)
     CHECK_EQUAL(text[size - 1], '\n');
     CHECK(strstr(text, "while 9 threads wait (Worker-1, python, ") != NULL);
     CHECK(strstr(text, ", ...), in:\n") != NULL);
+    end(watchdog, 1);
+}
+
+static void a_spared_thread_is_not_told(void)
+{
+    char text[GP_WATCHDOG_TEXT];
+    gp_watchdog *watchdog = begin();
+    gp_watchdog_spare(watchdog, 1, 4711);
+    gp_watchdog_spare(watchdog, GP_WATCHDOG_SPARED, 4711); /* there is none of this number */
+    show_a_hold(2500, 1, 1);
+    while (!atomic_load(&known))
+        usleep(1000);
+    end(watchdog, 0);
+    watchdog = begin();
+    gp_watchdog_spare(watchdog, 0, 4711);
+    gp_watchdog_spare(watchdog, 0, 0);
+    show_a_hold(2600, 1, 1);
+    read_up_to(text, sizeof text, ":120)\n");
     end(watchdog, 1);
 }
 
@@ -226,6 +248,7 @@ int main(void)
     gp_clock_init();
     a_hold_is_told_once_and_its_end();
     much_is_cut_at_the_end_of_a_line();
+    a_spared_thread_is_not_told();
     nobody_who_reads_keeps_nobody();
     in_child(nothing_is_written_to_the_programs_files);
     a_forked_child_closes_the_descriptor();
