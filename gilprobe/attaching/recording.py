@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import os
 import select
-import shutil
-import tempfile
 import threading
 import time
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from gilprobe.attaching.injecting import Injected, check_shared, inject, process_of
-from gilprobe.attaching.target import ProcessGoneError, user_of
+from gilprobe.attaching.injecting import Injected, inject, process_of
+from gilprobe.attaching.shared_folder import SharedFolder
+from gilprobe.attaching.target import ProcessGoneError
 from gilprobe.errors import GilProbeError
-from gilprobe.files import replacing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from gilprobe.attaching.outside import Keeper
 
@@ -71,8 +69,14 @@ class AttachedRecording:
         `tell` and the errors are those of :func:`gilprobe.attaching.inject`.
         """
         with ExitStack() as stack:
-            path = stack.enter_context(_written_to(self._path, user_of(self.pid)))
-            check_shared(self.pid, os.path.dirname(path))  # noqa: PTH120
+            folder = stack.enter_context(SharedFolder(self.pid, self._packages))
+            where, name = os.path.split(self._path)
+            where = os.path.realpath(where)
+            direct = folder.user == os.geteuid() and folder.sees(where)
+            path = f"{where}/{name}"
+            if not direct:
+                path = f"{folder.inside}/recording"
+                stack.callback(folder.take, "recording", self._path)
             order = {"path": path, "options": self._options, "duration_s": self._duration_s}
             injected = stack.enter_context(
                 inject(
@@ -81,10 +85,12 @@ class AttachedRecording:
                     "record",
                     order,
                     self._wait_s,
-                    packages=self._packages,
                     tell=tell,
+                    folder=folder,
                 )
             )
+            if direct and not folder.copied:
+                folder.close()
             try:
                 injected.result(_BEGIN_S)  # its first message says that it records
             except TimeoutError:
@@ -139,26 +145,3 @@ class AttachedRecording:
 
     def _silence(self) -> GilProbeError:
         return GilProbeError(f"process {self.pid} does not answer: the recording ends when it can")
-
-
-@contextmanager
-def _written_to(target: str, user: int) -> Iterator[str]:
-    """Return a path that the process can write to; what it has written there is in `target` afterwards."""
-    if user == os.geteuid():
-        yield target
-        return
-    with tempfile.TemporaryDirectory(prefix="gilprobe-", dir="/tmp") as folder:
-        os.chown(folder, user, -1)
-        path = f"{folder}/recording"
-        try:
-            yield path
-        finally:
-            with suppress(FileNotFoundError):
-                _take(path, target)
-
-
-def _take(path: str, target: str) -> None:
-    """Copy what another user has written: a regular file, not what a link points to."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    with open(descriptor, "rb") as source, replacing(target) as file:  # noqa: PTH123
-        shutil.copyfileobj(source, file)
