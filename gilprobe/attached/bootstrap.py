@@ -46,6 +46,9 @@ def _prepare(order: dict[str, Any]) -> Any:
     sys.setswitchinterval(_SHORT_S)
     try:
         _load(order["packages"], order["version"])
+        from gilprobe.attached.main_thread import import_threading
+
+        import_threading()
         return getattr(__import__(order["module"], fromlist=["__name__"]), order["function"])
     finally:
         if abs(sys.getswitchinterval() - _SHORT_S) < _SHORT_S / 2:  # else somebody else has set it
