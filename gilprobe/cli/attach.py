@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from gilprobe.cli.arguments import add_packages, add_question, packages_of, parse_pid, question_of
@@ -14,7 +15,7 @@ from gilprobe.render.shared.words import clipped, place
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from typing import Any
 
     from gilprobe.attaching.injecting import Injected
@@ -66,7 +67,10 @@ def execute(arguments: argparse.Namespace, _output: Output) -> int:
     from gilprobe.attaching.recording import AttachedRecording
 
     check_supported()
-    with AttachedRecording(pid, target, options, wait_s, duration_s, packages) as recording:
+    with (
+        _ended_by_signals(),
+        AttachedRecording(pid, target, options, wait_s, duration_s, packages) as recording,
+    ):
         try:
             injected = recording.begin(lambda keeper: tell_keeper(tell, pid, keeper, wait_s))
             tell(
@@ -95,6 +99,21 @@ def tell_keeper(tell: Callable[[str], object], pid: int, keeper: Keeper, wait_s:
     if len(keeper.levels) > _LEVELS:
         tell(f"    and {len(keeper.levels) - _LEVELS} more")
     tell(f"waiting up to {duration(wait_s)} until it lets go; nothing is changed in the process so far")
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP end a recording as Ctrl-C does, unless they are ignored: it leaves no files then."""
+    import signal
+
+    both = [one for one in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(one) == signal.SIG_DFL]
+    for one in both:
+        signal.signal(one, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        for one in both:
+            signal.signal(one, signal.SIG_DFL)
 
 
 def _silent(_text: str) -> None:

@@ -53,14 +53,14 @@ def traces(process):
         return injected.result(LIMIT_S)
 
 
-def test_a_recording_ends_with_an_interrupt_and_can_be_repeated(start, tmp_path):
+def test_a_recording_ends_with_a_signal_and_can_be_repeated(start, tmp_path):
     process = start("print('ready', flush=True)\n" + TURNS)
-    for number in range(2):
+    for number, ends in enumerate((signal.SIGINT, signal.SIGTERM)):
         tool = attach(process, tmp_path / "out.gilprobe")
         for _ in range(number + 1):
             process.tell("turn")
             process.read("turned")
-        tool.send_signal(signal.SIGINT)
+        tool.send_signal(ends)
         out, err = tool.communicate(timeout=LIMIT_S)
         assert (tool.returncode, out) == (0, "")
         assert "gilprobe: recorded; to see it again: gilprobe report " in err
