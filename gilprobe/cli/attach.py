@@ -103,7 +103,7 @@ def tell_keeper(tell: Callable[[str], object], pid: int, keeper: Keeper, wait_s:
 
 @contextmanager
 def _ended_by_signals() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP end a recording as Ctrl-C does, unless they are ignored: it leaves no files then."""
+    """Let SIGTERM and SIGHUP end a recording as Ctrl-C does, unless they are ignored: no files stay."""
     import signal
 
     both = [one for one in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(one) == signal.SIG_DFL]
