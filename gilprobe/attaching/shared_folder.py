@@ -119,6 +119,10 @@ class SharedFolder:
             raise
         return listener
 
+    def names(self) -> list[str]:
+        """Return what is there; the process may have put in anything."""
+        return sorted(os.listdir(self._folder))  # noqa: PTH208
+
     def take(self, name: str, path: str) -> None:
         """Copy a file that the process has written to `path` of this process's; do nothing if there is none.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 import pytest
+from side_by_side import FREE_THREADED
 
 from gilprobe import __version__
 from gilprobe.attaching import inject
@@ -64,6 +65,25 @@ def test_its_end_leaves_the_recording(contain, tmp_path):
             assert process.end() == (0, "", "")
             assert not recording.wait()
     assert load(path).complete
+
+
+@pytest.mark.skipif(FREE_THREADED, reason="needs a GIL")
+@pytest.mark.forks_among_threads
+def test_its_children_are_recorded_too(contain, tmp_path):
+    path, options = str(tmp_path / "out.gilprobe"), RecordOptions().to_text()
+    code = FORKS.replace("os._exit(0)", "print(os.getpid(), flush=True), sys.stdin.readline(), os._exit(0)")
+    told = []
+    with contain(code, "users, too") as process:
+        with AttachedRecording(process.pid, path, options, LIMIT_S, follow=told.append) as recording:
+            recording.begin(print)
+            process.tell()
+            child = process.number()
+            recording.stop()
+            assert recording.wait()
+            assert len(told) == 1
+        assert sorted(os.listdir(tmp_path)) == [f"out.{child}.gilprobe", "out.gilprobe"]  # noqa: PTH208
+        assert load(tmp_path / f"out.{child}.gilprobe").pid == child
+        assert there(process) == []
 
 
 def test_its_links_are_not_followed(contain, tmp_path):
