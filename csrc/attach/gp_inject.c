@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/fsuid.h>
 #include <sys/ptrace.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -359,7 +360,7 @@ gp_status gp_inject(const gp_injection *injection, gp_injected *injected)
     tracee it = {.injection = injection, .injected = injected};
     *injected = (gp_injected){0};
     if (injection->message_size > GP_INJECT_MESSAGE_MAX ||
-        !find_entry(injection->library, injection->function, &it.entry))
+        !find_entry(injection->own_library, injection->function, &it.entry))
         return GP_EINVAL;
     it.vectors.iov_base = malloc(XSTATE_MAX);
     if (it.vectors.iov_base == NULL)
@@ -396,4 +397,10 @@ gp_status gp_inject_where(int32_t thread, uint64_t *instruction)
     *instruction = told ? at.rip : 0;
     errno = error;
     return told ? GP_OK : GP_ESYSTEM;
+}
+
+void gp_act_as(uint32_t *user, uint32_t *group)
+{
+    *group = (uint32_t)setfsgid(*group);
+    *user = (uint32_t)setfsuid(*user);
 }

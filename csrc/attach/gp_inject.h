@@ -19,7 +19,8 @@ typedef struct {
     int32_t process;
     uint64_t dlopen;
     uint64_t code_begin, code_end; /* what runs here holds no lock of the C library */
-    const char *library;           /* absolute path, the same file here */
+    const char *library;           /* absolute path, as the process sees it */
+    const char *own_library;       /* the same file, or one that equals it, here */
     const char *function;          /* its `int function(const void *message)` */
     const void *message;  /* copied for the function, until it returns; any address in it is its own */
     size_t message_size;  /* at most GP_INJECT_MESSAGE_MAX */
@@ -57,5 +58,9 @@ gp_status gp_inject(const gp_injection *injection, gp_injected *injected);
 /* Tell where a thread stands that runs: it is stopped, asked and let go, in some 50 us; nothing in it is
  * changed. Any thread, without the GIL. Returns GP_ESYSTEM with errno if it can't be, or GP_EUNSUPPORTED. */
 gp_status gp_inject_where(int32_t thread, uint64_t *instruction);
+
+/* Let the calling thread make and open files as this user and group, without root's power over others'. The
+ * system tells no error: `*user` and `*group` are what it was before. */
+void gp_act_as(uint32_t *user, uint32_t *group);
 
 #endif

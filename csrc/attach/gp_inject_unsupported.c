@@ -15,3 +15,9 @@ gp_status gp_inject_where(int32_t thread, uint64_t *instruction)
     (void)instruction;
     return GP_EUNSUPPORTED;
 }
+
+void gp_act_as(uint32_t *user, uint32_t *group)
+{
+    (void)user;
+    (void)group;
+}

@@ -2,7 +2,7 @@
 """The binding of what loads the agent into another process, for :mod:`gilprobe.attaching`."""
 
 from libc.errno cimport errno
-from libc.stdint cimport int32_t, uint8_t
+from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from .c_attach cimport *
@@ -28,10 +28,11 @@ cdef dict OUTCOMES = {
 
 
 def inject(int process, uint64_t dlopen, tuple code not None, bytes agent not None,
-           tuple functions not None, bytes path not None, uint64_t patience_ns):
+           bytes own_agent not None, tuple functions not None, bytes path not None, uint64_t patience_ns):
     """Load the agent into a process and let it run the Python code in the file `path`.
 
-    `dlopen` and `functions` are addresses, `code` is a range of them, in the process.
+    `dlopen` and `functions` are addresses, `code` is a range of them, in the process. It sees the agent as `agent`, this
+    process its own copy as `own_agent`.
 
     Returns
     -------
@@ -60,6 +61,7 @@ def inject(int process, uint64_t dlopen, tuple code not None, bytes agent not No
     injection.dlopen = dlopen
     injection.code_begin, injection.code_end = code
     injection.library = agent
+    injection.own_library = own_agent
     injection.function = GP_AGENT_FUNCTION
     injection.message = &order
     injection.message_size = sizeof(order)
@@ -67,7 +69,7 @@ def inject(int process, uint64_t dlopen, tuple code not None, bytes agent not No
     cdef gp_status status
     with nogil:
         status = gp_inject(&injection, &injected)
-    check_status(status, b"an attachment", f"{agent!r} must be gilprobe's agent", errno)
+    check_status(status, b"an attachment", f"{own_agent!r} must be gilprobe's agent", errno)
     return (OUTCOMES[<int>injected.outcome], injected.error, injected.thread, bool(injected.waited), injected.stopped_ns,
             injected.searched_ns)
 
@@ -106,6 +108,17 @@ def armed() -> int:
 def wake(int process, int thread, int signal_number, uint64_t ticket) -> int:
     """Send the signal with a ticket to a thread of an armed process; return 0 or an errno."""
     return gp_dormant_wake(process, thread, signal_number, ticket)
+
+
+def act_as(uint32_t user, uint32_t group):
+    """Make and open files as this user and group, in the calling thread; return what it was before, if the system allows it.
+
+    Root gives up its power over other users' files meanwhile.
+    """
+    gp_act_as(&user, &group)
+    return user, group
+
+
 def where(int thread):
     """Return the address of the instruction that a thread of another process runs; stop it for some 50 us.
 

@@ -1,6 +1,6 @@
 # What csrc/attach declares. Each c_*.pxd stands for the folder of csrc that it is named after.
 
-from libc.stdint cimport int32_t, uint64_t
+from libc.stdint cimport int32_t, uint32_t, uint64_t
 
 from .c_base cimport *
 
@@ -22,6 +22,7 @@ cdef extern from "attach/gp_inject.h" nogil:
         uint64_t code_begin
         uint64_t code_end
         const char *library
+        const char *own_library
         const char *function
         const void *message
         size_t message_size
@@ -35,6 +36,7 @@ cdef extern from "attach/gp_inject.h" nogil:
         uint64_t searched_ns
     gp_status gp_inject(const gp_injection *injection, gp_injected *injected)
     gp_status gp_inject_where(int32_t thread, uint64_t *instruction)
+    void gp_act_as(uint32_t *user, uint32_t *group)
 
 
 cdef extern from "attach/gp_agent.h" nogil:

@@ -46,6 +46,9 @@ def _prepare(order: dict[str, Any]) -> Any:
     sys.setswitchinterval(_SHORT_S)
     try:
         _load(order["packages"], order["version"])
+        from gilprobe.attached.main_thread import import_threading
+
+        import_threading()
         return getattr(__import__(order["module"], fromlist=["__name__"]), order["function"])
     finally:
         if abs(sys.getswitchinterval() - _SHORT_S) < _SHORT_S / 2:  # else somebody else has set it
@@ -58,6 +61,8 @@ def _load(packages: list[str], version: str) -> None:
 
     if "gilprobe" not in sys.modules:
         _load_from(packages)
+    elif "/gilprobe-" in str(sys.modules["gilprobe"].__file__) and packages and "/gilprobe-" in packages[0]:
+        _mend(packages[0])
     from gilprobe import __version__
 
     if __version__ != version:
@@ -89,6 +94,18 @@ def _load_from(packages: list[str]) -> None:
             "no gilprobe here fits the process's CPython "
             f"{sys.version.split()[0]}{sys.abiflags}: name a folder that has one with --python-path"
         )
+
+
+def _mend(copy: str) -> None:
+    """Let what was not imported so far be found: gilprobe is a copy for another attachment, and will go."""
+    import os
+    import sys
+
+    for name, module in list(sys.modules.items()):
+        if (name == "gilprobe" or name.startswith("gilprobe.")) and hasattr(module, "__path__"):
+            folder = copy + name.removeprefix("gilprobe").replace(".", "/")
+            others = [each for each in module.__path__ if each != folder and os.path.isdir(each)]  # noqa: PTH112
+            module.__path__ = [*others, folder]
 
 
 def _tell(connection: Any, error: BaseException) -> None:

@@ -9,7 +9,9 @@ from __future__ import annotations
 if __name__ == "builtins":
     try:
         from gilprobe.attached import dormant
+        from gilprobe.attached.main_thread import import_threading
 
+        import_threading()
         dormant.begin_or_end()
     except BaseException:  # noqa: S110  # the process goes on without
         pass

@@ -6,13 +6,13 @@ import _thread
 import atexit
 import os
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 from gilprobe.attached.running import channel
 from gilprobe.programs.program_recording import ProgramRecording, RecordOptions
 
 
-def record(path: str, options: str, duration_s: float | None) -> None:
+def record(path: str, options: str, duration_s: float | None, children: str | None = None) -> None:
     """Record this process into a file until the tool says so, has ended, or the time is over.
 
     Parameters
@@ -23,27 +23,43 @@ def record(path: str, options: str, duration_s: float | None) -> None:
         By :meth:`RecordOptions.to_text`.
     duration_s : float or None
         For how long at most.
+    children : str, optional
+        The tool's socket for forked children, which record themselves, too.
     """
     began_s = time.monotonic()
     recording = EndsOnce(ProgramRecording(path, RecordOptions.from_text(options), told=False, later=False))
     atexit.register(recording.end)
-    try:
+    with ExitStack() as stack:
+        stack.callback(atexit.unregister, recording.end)
+        stack.callback(recording.end)
+        if children is not None:
+            from gilprobe.attached import following
+
+            order = (path, options, children)
+            following.begin(order)
+            stack.callback(following.end, order)
         channel().send({"recording": True})
         left_s = None if duration_s is None else duration_s - (time.monotonic() - began_s)
         with suppress(TimeoutError):
             channel().receive(left_s)
-    finally:
-        recording.end()
-        atexit.unregister(recording.end)
+
+
+_running: list[EndsOnce] = []
+_hooked = False
 
 
 class EndsOnce:
-    """A recording that ends once: its time is over, or the process ends."""
+    """A recording that ends once: its time is over, or the process ends. Forked children go on without."""
 
     def __init__(self, recording: ProgramRecording) -> None:
+        global _hooked
         self._recording = recording
         self._pid = os.getpid()
         self._ending = _thread.allocate_lock()
+        if not _hooked:
+            os.register_at_fork(after_in_child=_forked)
+            _hooked = True
+        _running.append(self)
 
     @property
     def mine(self) -> bool:
@@ -55,3 +71,12 @@ class EndsOnce:
         if self.mine:
             with self._ending:
                 self._recording.close()
+                if self in _running:
+                    _running.remove(self)
+
+
+def _forked() -> None:
+    """End the parent's traces in this process, a child; their files are the parent's."""
+    while _running:
+        with suppress(Exception):  # the child just runs
+            _running.pop()._recording.close()

@@ -6,9 +6,8 @@ import json
 import os
 import select
 import socket
-import tempfile
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,17 +17,16 @@ from gilprobe._native import attach as native
 from gilprobe.attached import bootstrap
 from gilprobe.attached.channel import ToolChannel
 from gilprobe.attaching.outside import wait_until_free
-from gilprobe.attaching.target import ProcessGoneError, Target, look_at, refusal, user_of
-from gilprobe.attaching.waking import Armed, armed, ticket, wake
-from gilprobe.errors import GilProbeError, InvalidValueError, TimeLimitError, UnsupportedError
+from gilprobe.attaching.shared_folder import AGENT, SharedFolder
+from gilprobe.attaching.target import ProcessGoneError, Target, refusal
+from gilprobe.attaching.waking import Armed, wake
+from gilprobe.errors import GilProbeError, TimeLimitError, UnsupportedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from gilprobe.attaching.outside import Keeper
 
-_PACKAGE = Path(__file__).parents[1]
-AGENT = Path(__file__).with_name("agent.so")
 _SEARCH_S = 3.0  # for a thread that can be used
 
 
@@ -65,6 +63,7 @@ class Injected:
     stopped_s: float
     took_s: float
     signal: int | None = None
+    _close: Callable[[], None] | None = None
 
     def result(self, timeout_s: float | None = None) -> Any:
         """Return what the function returned, after its end.
@@ -84,7 +83,10 @@ class Injected:
 
     def close(self) -> None:
         """Close the connection, which a function may take as the sign to end."""
-        self.channel.close()
+        if self._close is None:
+            self.channel.close()
+        else:
+            self._close()
 
     def __enter__(self) -> Injected:
         return self
@@ -102,6 +104,7 @@ def inject(
     *,
     packages: Sequence[str] = (),
     tell: Callable[[Keeper], object] = _silent,
+    folder: SharedFolder | None = None,
 ) -> Injected:
     """Run ``module.function(**arguments)`` in a new thread of another process; return when it has begun.
 
@@ -112,7 +115,7 @@ def inject(
     Parameters
     ----------
     pid : int
-        The process: a CPython from 3.11 on, with glibc, on Linux and x86-64, in the same mount namespace.
+        The process: a CPython from 3.11 on, with glibc, on Linux and x86-64; it may be in a container.
     module, function : str
         What to call: of gilprobe, or of what the process can import.
     arguments : mapping of str to anything that JSON has
@@ -124,6 +127,9 @@ def inject(
     tell : callable
         Called if a thread of the process keeps the GIL in native code. Until it lets go, nothing is done to
         the process.
+    folder : SharedFolder, optional
+        What both processes see, if the function needs it, too; then `packages` are the folder's. Default: one
+        that is there only as long as it must.
 
     Returns
     -------
@@ -145,50 +151,45 @@ def inject(
     """
     began_s = time.monotonic()
     check_supported()
-    folders = [str(_PACKAGE), *(str(Path(folder).absolute()) for folder in packages)]
-    user, woken = user_of(pid), armed(pid)
-    target = look_at(pid, native.FUNCTIONS) if woken is None else woken
-    for path in (str(AGENT), *folders):
-        check_shared(pid, path)
-        _check_owner(user, path)
     with ExitStack() as stack:
-        process = process_of(pid)
-        stack.callback(os.close, process)
-        number, folder = stack.enter_context(_folder(pid, user, asleep=woken is not None))
-        listener = stack.enter_context(_listener(user, folder))
-        order = {
-            "socket": f"{folder}/socket",
-            "user": os.geteuid(),
-            "packages": folders,
-            "version": __version__,
-            "module": module,
-            "function": function,
-            "arguments": json.loads(json.dumps(dict(arguments), allow_nan=False)),
-        }
-        code = f"{folder}/start.py"
-        # Its functions and their names refer to each other: until a full collection, 4 kB would stay.
-        text = Path(bootstrap.__file__).read_text("utf-8")
-        _write(user, code, f"{text}\n\n_start({order!r})\nglobals().clear()\n")
-        # The last step: in a folder of its own, another user could put links in place of our files.
-        _give(user, folder)
-        until_s = began_s + timeout_s
-        if isinstance(target, Armed):
-            thread, waited, stopped_ns = wake(target, number, listener, process, until_s), False, 0
-        else:
-            if (keeper := wait_until_free(target, until_s, tell)) is not None:
-                raise TimeLimitError(
-                    f"process {pid} can't be attached to: {keeper.told}; nothing was changed in it"
-                )
-            thread, waited, stopped_ns = _load(target, code, min(timeout_s, _SEARCH_S))
-        channel = _answer(pid, listener, process, until_s)
-        try:
-            _begin(pid, channel, until_s)
-        except BaseException:
-            channel.close()
-            raise
-    took_s = time.monotonic() - began_s
-    signal = None if woken is None else woken.signal
-    return Injected(target, channel, thread, waited, stopped_ns / 1e9, took_s, signal)
+        own = folder is None
+        if folder is None:
+            folder = stack.enter_context(SharedFolder(pid, packages))
+        target = folder.target
+        with ExitStack() as begin:
+            process = process_of(pid)
+            begin.callback(os.close, process)
+            listener = begin.enter_context(folder.listen("socket"))
+            order = {
+                "socket": f"{folder.inside}/socket",
+                "user": folder.own_user,
+                "packages": folder.packages,
+                "version": __version__,
+                "module": module,
+                "function": function,
+                "arguments": json.loads(json.dumps(dict(arguments), allow_nan=False)),
+            }
+            # Its functions and their names refer to each other: until a full collection, 4 kB would stay.
+            text = Path(bootstrap.__file__).read_text("utf-8")
+            folder.write("start.py", f"{text}\n\n_start({order!r})\nglobals().clear()\n".encode())
+            until_s = began_s + timeout_s
+            if isinstance(target, Armed):
+                thread, waited, stopped_ns = wake(target, folder.ticket, listener, process, until_s), False, 0
+            else:
+                if (keeper := wait_until_free(target, until_s, tell)) is not None:
+                    raise TimeLimitError(
+                        f"process {pid} can't be attached to: {keeper.told}; nothing was changed in it"
+                    )
+                thread, waited, stopped_ns = _load(target, folder, min(timeout_s, _SEARCH_S))
+            channel = _answer(pid, listener, process, until_s)
+        stack.callback(channel.close)
+        _begin(pid, channel, until_s)
+        if own and not folder.copied:  # nothing in there is needed any more
+            folder.close()
+        close = stack.pop_all().close
+    took_s = time.monotonic() - began_s + (0.0 if own else folder.took_s)
+    signal = target.signal if isinstance(target, Armed) else None
+    return Injected(target, channel, thread, waited, stopped_ns / 1e9, took_s, signal, close)
 
 
 def check_supported() -> None:
@@ -219,106 +220,27 @@ def process_of(pid: int) -> int:
         raise ProcessGoneError(f"process {pid} has ended") from None
 
 
-def check_shared(pid: int, path: str) -> None:
-    """Check that a process sees the same file or folder under this name.
-
-    Raises
-    ------
-    UnsupportedError
-        If it does not: it has other file systems.
-    """
-    ours = os.stat(path)  # noqa: PTH116
-    try:
-        theirs = os.stat(f"/proc/{pid}/root{path}")  # noqa: PTH116
-    except OSError:
-        theirs = None
-    if theirs is None or (ours.st_dev, ours.st_ino) != (theirs.st_dev, theirs.st_ino):
-        raise UnsupportedError(
-            f"process {pid} has no {path!r} of ours, as in a container: run gilprobe attach there"
-        )
-
-
-def _check_owner(user: int, path: str) -> None:
-    """Check that the process is not made to run what a third user may change.
-
-    Raises
-    ------
-    InvalidValueError
-        If it would be.
-    """
-    for each in (path, os.path.dirname(path)):  # noqa: PTH120
-        status = os.stat(each)  # noqa: PTH116
-        if status.st_mode & 0o002 or status.st_uid not in (0, os.geteuid(), user):
-            raise InvalidValueError(
-                f"code for another process must be safe from other users, got {each!r}: "
-                f"mode {status.st_mode & 0o777:o}, user {status.st_uid}"
-            )
-
-
-@contextmanager
-def _folder(pid: int, user: int, *, asleep: bool) -> Iterator[tuple[int, str]]:
-    """Make a folder for what both processes use, mode 0700; yield its ticket, or 0, and its path."""
-    if asleep:
-        with ticket() as made:
-            check_shared(pid, made[1])
-            yield made
-        return
-    # Root's own temporary folder may be out of the user's reach.
-    where = None if user == os.geteuid() else "/tmp"  # noqa: S108  # mkdtemp makes a folder of its own there
-    with tempfile.TemporaryDirectory(prefix="gilprobe-", dir=where) as folder:
-        check_shared(pid, folder)
-        yield 0, folder
-
-
-def _give(user: int, path: str) -> None:
-    if user != os.geteuid():
-        os.chown(path, user, -1, follow_symlinks=False)
-
-
-@contextmanager
-def _listener(user: int, folder: str) -> Iterator[socket.socket]:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
-        path = f"{folder}/socket"
-        try:
-            listener.bind(path)
-        except OSError as error:  # its name may have 107 bytes
-            raise GilProbeError(f"can't make a socket in {folder!r}: {error}; set TMPDIR") from None
-        os.chmod(path, 0o600)  # noqa: PTH101
-        _give(user, path)
-        listener.listen(1)
-        yield listener
-
-
-def _write(user: int, path: str, text: str) -> None:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-    with open(os.open(path, flags, 0o600), "w", encoding="utf-8") as file:  # noqa: PTH123
-        file.write(text)
-        if user != os.geteuid():
-            os.fchown(file.fileno(), user, -1)
-
-
-def _load(target: Target, code: str, patience_s: float) -> tuple[int, bool, int]:
+def _load(target: Target, folder: SharedFolder, patience_s: float) -> tuple[int, bool, int]:
     """Load the agent; return the thread, whether it waited, and for how long it stood still."""
     try:
         outcome, error, thread, waited, stopped_ns, _ = native.inject(
             target.pid,
             target.dlopen,
             target.code,
+            os.fsencode(folder.agent),
             os.fsencode(AGENT),
             target.functions,
-            os.fsencode(code),
+            os.fsencode(f"{folder.inside}/start.py"),
             int(patience_s * 1e9),
         )
     except NotImplementedError:
         raise UnsupportedError("attaching is not supported here: it needs Linux on x86-64") from None
-    except ValueError as problem:
-        raise GilProbeError(f"{problem}; set TMPDIR") from None
     if outcome != "done":
-        raise _failure(target, outcome, error)
+        raise _failure(target, folder.agent, outcome, error)
     return thread, waited, stopped_ns
 
 
-def _failure(target: Target, outcome: str, error: int) -> GilProbeError:
+def _failure(target: Target, agent: str, outcome: str, error: int) -> GilProbeError:
     pid = target.pid
     if outcome == "refused":
         return refusal(pid, target.user, os.strerror(error))
@@ -327,7 +249,7 @@ def _failure(target: Target, outcome: str, error: int) -> GilProbeError:
     reasons = {
         "no thread": "no thread of it waits or runs Python code, where one can be used; try again",
         "blocked": "one of its threads keeps the lock of the dynamic loader; try again",
-        "not loaded": f"it can't load {str(AGENT)!r}, which its user must be able to read",
+        "not loaded": f"it can't load {agent!r}: is its C library older than gilprobe's?",
         "not started": f"it can't make a thread: {os.strerror(error)}",
         "fault": "a call in it failed; its thread goes on as before",
     }

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import os
+import re
 import select
-import shutil
-import tempfile
 import threading
 import time
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from gilprobe.attaching.injecting import Injected, check_shared, inject, process_of
-from gilprobe.attaching.target import ProcessGoneError, user_of
+from gilprobe.attaching.children import Children
+from gilprobe.attaching.injecting import Injected, inject, process_of
+from gilprobe.attaching.shared_folder import SharedFolder
+from gilprobe.attaching.target import ProcessGoneError
 from gilprobe.errors import GilProbeError
-from gilprobe.files import replacing
+from gilprobe.programs.follow import child_path
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from gilprobe.attaching.outside import Keeper
 
+_CHILD = re.compile(r"recording\.([0-9]{1,9})(?:-[0-9]{1,9})?")
 _BEGIN_S = 15.0  # from its sign of life until it records
 _POLL_S = 0.1
 _END_S = 30.0  # until it has ended the recording: it needs the GIL
@@ -41,6 +43,9 @@ class AttachedRecording:
         How long to wait for its begin.
     duration_s : float or None
         For how long at most.
+    follow : callable, optional
+        Record forked children, too; called with each. Their files are named by
+        :func:`gilprobe.programs.follow.child_path`.
     packages : sequence of str
         As for :func:`gilprobe.attaching.inject`.
     """
@@ -53,6 +58,8 @@ class AttachedRecording:
         wait_s: float,
         duration_s: float | None = None,
         packages: Sequence[str] = (),
+        *,
+        follow: Callable[[int], object] | None = None,
     ) -> None:
         self.pid = pid
         self._path = path
@@ -60,6 +67,8 @@ class AttachedRecording:
         self._wait_s = wait_s
         self._duration_s = duration_s
         self._packages = packages
+        self._follow = follow
+        self._children: Children | None = None
         self._open = ExitStack()
         self._injected: Injected | None = None
         self._process = -1  # tells when the process ends
@@ -71,9 +80,19 @@ class AttachedRecording:
         `tell` and the errors are those of :func:`gilprobe.attaching.inject`.
         """
         with ExitStack() as stack:
-            path = stack.enter_context(_written_to(self._path, user_of(self.pid)))
-            check_shared(self.pid, os.path.dirname(path))  # noqa: PTH120
+            folder = stack.enter_context(SharedFolder(self.pid, self._packages))
+            where, name = os.path.split(self._path)
+            where = os.path.realpath(where)
+            direct = folder.user == os.geteuid() and folder.sees(where)
+            path = f"{where}/{name}"
+            if not direct:
+                path = f"{folder.inside}/recording"
+                stack.callback(self._take, folder)
             order = {"path": path, "options": self._options, "duration_s": self._duration_s}
+            if self._follow is not None:
+                order["children"] = f"{folder.inside}/child"
+                self._children = Children(folder.listen("child"), folder.user, self._follow)
+                stack.callback(self._children.close)
             injected = stack.enter_context(
                 inject(
                     self.pid,
@@ -81,10 +100,12 @@ class AttachedRecording:
                     "record",
                     order,
                     self._wait_s,
-                    packages=self._packages,
                     tell=tell,
+                    folder=folder,
                 )
             )
+            if direct and not folder.copied and self._children is None:
+                folder.close()
             try:
                 injected.result(_BEGIN_S)  # its first message says that it records
             except TimeoutError:
@@ -102,11 +123,20 @@ class AttachedRecording:
     def wait(self) -> bool:
         """Wait until the recording has ended; return whether the process goes on. May be called again.
 
-        After a :meth:`stop` the process has half a minute for it; then GilProbeError is raised.
+        The recordings of children end then, too. After a :meth:`stop` each has half a minute for it; then
+        GilProbeError is raised.
         """
+        goes_on = self._wait()
+        if self._children is not None and (late := self._children.end(_END_S)):
+            raise GilProbeError(f"process {late[0]} does not answer: its recording ends when it can")
+        return goes_on
+
+    def _wait(self) -> bool:
         assert self._injected is not None  # begun  # noqa: S101
         until_s: float | None = None
         while True:
+            if self._children is not None:
+                self._children.look()
             if self._stopping.is_set() and until_s is None:
                 self._injected.channel.send({"stop": True})
                 until_s = time.monotonic() + _END_S
@@ -137,28 +167,12 @@ class AttachedRecording:
     def __exit__(self, *_exception: object) -> None:
         self.close()
 
+    def _take(self, folder: SharedFolder) -> None:
+        """Take what the process and its children have written."""
+        folder.take("recording", self._path)
+        for name in folder.names():
+            if found := _CHILD.fullmatch(name):
+                folder.take(name, child_path(self._path, int(found[1])))
+
     def _silence(self) -> GilProbeError:
         return GilProbeError(f"process {self.pid} does not answer: the recording ends when it can")
-
-
-@contextmanager
-def _written_to(target: str, user: int) -> Iterator[str]:
-    """Return a path that the process can write to; what it has written there is in `target` afterwards."""
-    if user == os.geteuid():
-        yield target
-        return
-    with tempfile.TemporaryDirectory(prefix="gilprobe-", dir="/tmp") as folder:
-        os.chown(folder, user, -1)
-        path = f"{folder}/recording"
-        try:
-            yield path
-        finally:
-            with suppress(FileNotFoundError):
-                _take(path, target)
-
-
-def _take(path: str, target: str) -> None:
-    """Copy what another user has written: a regular file, not what a link points to."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    with open(descriptor, "rb") as source, replacing(target) as file:  # noqa: PTH123
-        shutil.copyfileobj(source, file)

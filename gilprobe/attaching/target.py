@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     """Returns so many bytes from an address. Raises ProcessGoneError or UnsupportedError."""
 
 _SCOPE = Path("/proc/sys/kernel/yama/ptrace_scope")
+_UNKNOWN_USER = Path("/proc/sys/kernel/overflowuid")
 _X86_64 = 62  # EM_X86_64, <elf.h>
 _LOAD, _DYNAMIC = 1, 2  # PT_LOAD, PT_DYNAMIC
 _STRINGS, _SYMBOLS, _HASH = 5, 6, 0x6FFFFEF5  # DT_STRTAB, DT_SYMTAB, DT_GNU_HASH
@@ -130,6 +131,49 @@ def user_of(pid: int) -> int:
         If there is no such process.
     """
     return int(_status(pid)["Uid"].split()[1])
+
+
+class Identity:
+    """Who a process is, here and in its own name spaces.
+
+    Attributes
+    ----------
+    user, group : int
+        Its effective user and group, as this process sees them.
+    pid_inside : int
+        Its number, as it sees it.
+    root : int or None
+        What it sees as user 0; None: this process can't see it.
+
+    Raises
+    ------
+    ProcessGoneError, InvalidValueError
+        As :func:`user_of`.
+    """
+
+    def __init__(self, pid: int) -> None:
+        status = _status(pid)
+        self.user, self.group = (int(status[name].split()[1]) for name in ("Uid", "Gid"))
+        self.pid_inside = int(status.get("NSpid", str(pid)).split()[-1])
+        self._users = _user_map(pid)
+        self.root = next((here for inside, here, _ in self._users if inside == 0), None)
+
+    def inside(self, user: int) -> int:
+        """Return the number by which the process sees a user of this process's."""
+        for inside, here, count in self._users:
+            if here <= user < here + count:
+                return inside + user - here
+        return int(_UNKNOWN_USER.read_text())
+
+
+def _user_map(pid: int) -> list[tuple[int, ...]]:
+    """Return where ranges of users begin there and here, and their lengths: user_namespaces(7)."""
+    spaces = [Path(f"/proc/{one}/ns/user") for one in ("self", pid)]
+    with suppress(OSError):
+        if not spaces[0].samefile(spaces[1]):
+            text = Path(f"/proc/{pid}/uid_map").read_text("ascii")
+            return [tuple(map(int, line.split())) for line in text.splitlines()]
+    return [(0, 0, 1 << 32)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,9 @@ from __future__ import annotations
 import errno
 import os
 import re
-import secrets
 import select
-import shutil
 import time
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -63,18 +61,6 @@ def _has(status: int | str, field: str, signal: int) -> bool:
             if line.startswith(f"{field}:"):
                 return bool(int(line.split()[1], 16) >> (signal - 1) & 1)
     return False
-
-
-@contextmanager
-def ticket() -> Iterator[tuple[int, str]]:
-    """Make a folder, mode 0700, whose name follows from a number that nobody can guess; yield both."""
-    number = secrets.randbits(63) | 1
-    folder = f"/tmp/gilprobe-{number:016x}"  # noqa: S108  # mkdir makes a new one
-    os.mkdir(folder, 0o700)  # noqa: PTH102
-    try:
-        yield number, folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def wake(target: Armed, number: int, listener: Any, process: int, until_s: float) -> int:

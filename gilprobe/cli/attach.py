@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shlex
+import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from gilprobe.cli.arguments import add_packages, add_question, packages_of, parse_pid, question_of
@@ -14,7 +16,7 @@ from gilprobe.render.shared.words import clipped, place
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from typing import Any
 
     from gilprobe.attaching.injecting import Injected
@@ -37,6 +39,9 @@ def register(commands: argparse._SubParsersAction[Any]) -> None:
         "-o", "--output", metavar="FILE", help="the recording's file (default: gilprobe-attach-PID.gilprobe)"
     )
     add_what(parser)
+    parser.add_argument(
+        "--follow", action="store_true", help="also record children that it forks from now on, one file each"
+    )
     parser.add_argument("--duration", metavar="TIME", help="stop after TIME (default: with Ctrl-C)")
     parser.add_argument(
         "--wait",
@@ -66,7 +71,12 @@ def execute(arguments: argparse.Namespace, _output: Output) -> int:
     from gilprobe.attaching.recording import AttachedRecording
 
     check_supported()
-    with AttachedRecording(pid, target, options, wait_s, duration_s, packages) as recording:
+    began_ns = time.time_ns()
+    follow = (lambda child: tell(f"recording process {child}, a child")) if arguments.follow else None
+    with (
+        _ended_by_signals(),
+        AttachedRecording(pid, target, options, wait_s, duration_s, packages, follow=follow) as recording,
+    ):
         try:
             injected = recording.begin(lambda keeper: tell_keeper(tell, pid, keeper, wait_s))
             tell(
@@ -82,7 +92,7 @@ def execute(arguments: argparse.Namespace, _output: Output) -> int:
         if not goes_on:
             tell(f"process {pid} has ended")
     if not arguments.quiet:
-        _show(target, question)
+        _show(target, question, began_ns if arguments.follow else None)
     return 0
 
 
@@ -97,6 +107,21 @@ def tell_keeper(tell: Callable[[str], object], pid: int, keeper: Keeper, wait_s:
     tell(f"waiting up to {duration(wait_s)} until it lets go; nothing is changed in the process so far")
 
 
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP end a recording as Ctrl-C does, unless they are ignored: no files stay."""
+    import signal
+
+    both = [one for one in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(one) == signal.SIG_DFL]
+    for one in both:
+        signal.signal(one, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        for one in both:
+            signal.signal(one, signal.SIG_DFL)
+
+
 def _silent(_text: str) -> None:
     pass
 
@@ -107,13 +132,17 @@ def _way(injected: Injected) -> str:
     return f"thread {injected.thread} stood still for {duration(injected.stopped_s)}"
 
 
-def _show(target: str, question: Any) -> None:
+def _show(target: str, question: Any, since_unix_ns: int | None) -> None:
+    """Show the report, with those of children that began since then."""
     import sys
 
+    from gilprobe.model.traced_process import TracedProcess
     from gilprobe.render.text.trace_text import render_report
-    from gilprobe.tracing.loading import load
+    from gilprobe.tracing.loading import load, load_children
 
     look = look_of(sys.stderr)
     if sys.stderr is not None:
-        sys.stderr.write(render_report(load(target).report, look, question=question))
+        found = [] if since_unix_ns is None else load_children(target, since_unix_ns)
+        children = [child for child in found if isinstance(child, TracedProcess)]
+        sys.stderr.write(render_report(load(target).report, look, children=children, question=question))
     complain(f"recorded; to see it again: gilprobe report {shlex.quote(os.path.relpath(target))}")

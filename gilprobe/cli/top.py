@@ -134,20 +134,21 @@ def _attached(
 
     `seen` are the process, and packages for its version of Python.
     """
-    from gilprobe.attaching import inject
-    from gilprobe.attaching.target import ProcessGoneError, user_of
+    from gilprobe.attaching.injecting import check_supported, inject
+    from gilprobe.attaching.shared_folder import SharedFolder
+    from gilprobe.attaching.target import ProcessGoneError
     from gilprobe.cli.attach import tell_keeper
     from gilprobe.cli.output import complain
     from gilprobe.live.client import Listener
     from gilprobe.live.viewer import Stranger
 
     pid, packages = seen
-    user = user_of(pid)
+    check_supported()
     try:
         process = Stranger(pid)
     except ProcessLookupError:
         raise ProcessGoneError(f"process {pid} has ended") from None
-    with process, Listener(user) as listener:
+    with process, SharedFolder(pid, packages) as folder, Listener(folder) as listener:
         order = {"path": listener.path, "options": _options(arguments)}
         injected = inject(
             pid,
@@ -155,7 +156,7 @@ def _attached(
             "serve",
             order,
             _BEGIN_S,
-            packages=packages,
+            folder=folder,
             tell=lambda keeper: tell_keeper(complain, pid, keeper, _BEGIN_S),
         )
         try:

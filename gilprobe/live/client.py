@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
+    from gilprobe.attaching.shared_folder import SharedFolder
     from gilprobe.model.reading import Reading
     from gilprobe.report import Report
 
@@ -48,13 +49,14 @@ class Listener:
 
     Parameters
     ----------
-    user : int, optional
-        The owner, and whose processes may connect: root may look at another user's. Default: this one.
+    shared : SharedFolder, optional
+        Where the socket is, for a process that may have another root or user. Default: a new folder of this
+        user's, whose processes may connect.
 
     Attributes
     ----------
     path : str
-        The socket's.
+        The socket's, as the program sees it.
 
     Raises
     ------
@@ -64,12 +66,16 @@ class Listener:
         If they can't be made.
     """
 
-    def __init__(self, user: int | None = None) -> None:
-        self._user = os.geteuid() if user is None else user
-        own = self._user == os.geteuid()
-        self._folder = tempfile.mkdtemp(
-            prefix="gilprobe-top-", dir=_own_folder() if own else None
-        )  # mode 0700
+    def __init__(self, shared: SharedFolder | None = None) -> None:
+        self._folder = ""
+        if shared is not None:
+            self._user = shared.user
+            self.path = f"{shared.inside}/viewer"
+            self._socket = shared.listen("viewer")
+            self._socket.setblocking(False)
+            return
+        self._user = os.geteuid()
+        self._folder = tempfile.mkdtemp(prefix="gilprobe-top-", dir=_own_folder())  # mode 0700
         self.path = os.path.join(self._folder, "socket")  # noqa: PTH118
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
@@ -80,9 +86,6 @@ class Listener:
                 )
             self._socket.bind(self.path)
             os.chmod(self.path, 0o600)  # noqa: PTH101
-            if not own:
-                os.chown(self.path, self._user, -1)
-                os.chown(self._folder, self._user, -1)
             self._socket.listen(1)
             self._socket.setblocking(False)
         except BaseException:
@@ -113,6 +116,8 @@ class Listener:
     def close(self) -> None:
         """Remove the socket and its folder."""
         self._socket.close()
+        if not self._folder:
+            return
         with suppress(OSError):
             os.unlink(self.path)  # noqa: PTH108
         with suppress(OSError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import subprocess
 import sys
 
@@ -17,18 +18,29 @@ WAITS = "print('ready', flush=True); sys.stdin.readline()"
 
 
 class Process:
-    """A Python without site-packages; it says that it is ready, and ends when it is told."""
+    """A Python without site-packages; it says that it is ready, and ends when it is told.
 
-    def __init__(self, code: str) -> None:
+    `before` are the words of a command that runs it.
+    """
+
+    def __init__(self, code: str, before: tuple[str, ...] = (), env: dict[str, str] | None = None) -> None:
         self._child = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-c", "import sys\n" + code],
+            [*before, os.path.realpath(sys.executable), "-I", "-S", "-c", "import sys\n" + code],
+            env=env,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
         self.pid = self._child.pid
-        self.read("ready")
+        try:
+            self.read("ready")
+        except BaseException:
+            self.kill()
+            raise
+
+    def number(self) -> int:
+        return int(self._child.stdout.readline())
 
     def read(self, line: str) -> None:
         assert self._child.stdout.readline() == f"{line}\n"
@@ -71,3 +83,35 @@ def start(_permitted):
             return process
 
         yield begin
+
+
+CONTAINERS = {
+    "folders and numbers": ("--mount", "--pid"),
+    "users, too": ("--mount", "--pid", "--user", "--map-root-user"),
+}
+# Its /proc is still the one of here.
+NUMBER = "import os; print('ready', flush=True); print(os.readlink('/proc/self'), flush=True)\n"
+
+
+@pytest.fixture
+def contain(_permitted):
+    """Return what runs code in a process with other folders, numbers and users, by unshare(1)."""
+    if shutil.which("unshare") is None:
+        pytest.skip("there is no unshare(1)")
+
+    @contextlib.contextmanager
+    def run(code="sys.stdin.readline()", kind="folders and numbers", folders=None, env=None):
+        folders = folders or "mount -t tmpfs none /tmp && mount -t tmpfs none /dev/shm"
+        words = ("unshare", *CONTAINERS[kind], "--fork", "--kill-child", "sh", "-c")
+        words += (f'{folders} && cd /proc && exec "$@"', "sh")
+        tried = subprocess.run([*words, "true"], capture_output=True, text=True, timeout=LIMIT_S)
+        if tried.returncode != 0:
+            pytest.skip(f"no container can be made: {tried.stderr.strip()}")
+        process = Process(NUMBER + code, words, env and {**os.environ, **env})
+        try:
+            process.pid = process.number()
+            yield process
+        finally:
+            process.kill()
+
+    return run

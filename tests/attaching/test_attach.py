@@ -14,7 +14,7 @@ from side_by_side import FREE_THREADED
 
 from gilprobe.attaching import inject
 from gilprobe.cli import main
-from gilprobe.tracing.loading import load
+from gilprobe.tracing.loading import load, load_family
 
 LIMIT_S = 120  # there only so that a hang ends
 
@@ -34,9 +34,10 @@ print('done', flush=True)
 """
 
 
-def attach(process, target):
+def attach(process, target, *options):
     """Start ``gilprobe attach`` and return it when it records."""
-    command = [sys.executable, "-P", "-m", "gilprobe", "attach", str(process.pid), "-o", str(target)]
+    command = [sys.executable, "-P", "-m", "gilprobe", "attach", *options, str(process.pid)]
+    command += ["-o", str(target)]
     tool = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     first = tool.stderr.readline()
     assert first.startswith(f"gilprobe: recording process {process.pid} "), first + tool.stderr.read()
@@ -53,14 +54,14 @@ def traces(process):
         return injected.result(LIMIT_S)
 
 
-def test_a_recording_ends_with_an_interrupt_and_can_be_repeated(start, tmp_path):
+def test_a_recording_ends_with_a_signal_and_can_be_repeated(start, tmp_path):
     process = start("print('ready', flush=True)\n" + TURNS)
-    for number in range(2):
+    for number, ends in enumerate((signal.SIGINT, signal.SIGTERM)):
         tool = attach(process, tmp_path / "out.gilprobe")
         for _ in range(number + 1):
             process.tell("turn")
             process.read("turned")
-        tool.send_signal(signal.SIGINT)
+        tool.send_signal(ends)
         out, err = tool.communicate(timeout=LIMIT_S)
         assert (tool.returncode, out) == (0, "")
         assert "gilprobe: recorded; to see it again: gilprobe report " in err
@@ -105,6 +106,53 @@ def test_the_duration_ends_it(start, tmp_path, monkeypatch, capsys):
     assert load(tmp_path / f"gilprobe-attach-{process.pid}.gilprobe").complete
     assert os.stat(tmp_path / f"gilprobe-attach-{process.pid}.gilprobe").st_mode & 0o777 == 0o600  # noqa: PTH116
     assert process.end() == (0, "done\n", "")
+
+
+FAMILY = """
+import os, warnings
+warnings.simplefilter('ignore')  # from 3.12 on a fork among threads gives one
+end, kept = os.pipe()  # they end with their parent
+for line in sys.stdin:
+    if line == '\\n':
+        break
+    if not (child := os.fork()):
+        if line == 'twice\\n' and os.fork():
+            os._exit(0)
+        os.close(kept)
+        print(os.getpid(), flush=True)
+        os.read(end, 1)
+        os._exit(0)
+    if line == 'twice\\n':
+        os.waitpid(child, 0)
+"""
+
+
+@pytest.mark.skipif(FREE_THREADED, reason="needs a GIL")
+@pytest.mark.forks_among_threads
+def test_forked_children_are_recorded_until_the_tool_leaves(start, tmp_path):
+    process = start("print('ready', flush=True)\n" + FAMILY)
+    tool = attach(process, tmp_path / "out.gilprobe", "--follow")
+    children = []
+    for order in ("once", "twice"):
+        process.tell(order)
+        children.append(process.number())
+        told = ""
+        while f" {children[-1]}, a child" not in told:  # after those between
+            told = tool.stderr.readline()
+            assert told
+    tool.send_signal(signal.SIGINT)
+    _, err = tool.communicate(timeout=LIMIT_S)
+    assert tool.returncode == 0, err
+    assert "more processes" in err
+    found, _ = load_family(tmp_path / "out.gilprobe")
+    assert {each.pid for each in found if each.complete} >= {process.pid, *children}
+    files = sorted(tmp_path.iterdir())
+    process.tell("once")
+    for child in (*children, process.number()):
+        with inject(child, "gilprobe._native.tracer", "sessions", {}, LIMIT_S) as injected:
+            assert injected.result(LIMIT_S) == 0
+    assert sorted(tmp_path.iterdir()) == files
+    assert process.end() == (0, "", "")
 
 
 def refusal(capsys, *arguments):

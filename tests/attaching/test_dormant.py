@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 import gilprobe
-from gilprobe.attaching import inject, injecting
-from gilprobe.attaching.injecting import AGENT
+from gilprobe.attaching import inject, injecting, shared_folder
+from gilprobe.attaching.shared_folder import AGENT
 from gilprobe.attaching.waking import armed
 from gilprobe.cli import main
 from gilprobe.errors import InvalidTypeError, InvalidValueError, UnsupportedError
@@ -46,7 +46,7 @@ def start(monkeypatch):
     def traced(*_arguments, **_named):
         raise AssertionError("a process that waits for a signal is not traced")
 
-    monkeypatch.setattr(injecting, "look_at", traced)
+    monkeypatch.setattr(shared_folder, "look_at", traced)
     monkeypatch.setattr(injecting.native, "inject", traced)
     with ExitStack() as stack:
 

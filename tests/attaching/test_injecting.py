@@ -120,3 +120,17 @@ def test_an_attachment_leaves_no_garbage_for_the_collector(start):
 def test_the_turns_of_threads_are_as_long_as_before(start):
     process = start("sys.setswitchinterval(0.25)\n" + STATES["reads a pipe"])
     assert call(process, "sys", "getswitchinterval") == 0.25
+
+
+MAIN_THREAD = """
+sys.stdin.readline()
+import os, threading
+main = threading.main_thread()
+print(main is threading.current_thread(), main.is_alive(), main.native_id == os.getpid(), flush=True)
+"""
+
+
+def test_the_main_thread_stays_the_main_one_and_the_end_waits_for_nobody(start):
+    process = start(f"print('ready', flush=True); {MAIN_THREAD.strip()}")
+    with inject(process.pid, "signal", "pause", {}, LIMIT_S):
+        assert process.end() == (0, "True True True\n", "")
