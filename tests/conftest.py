@@ -49,8 +49,9 @@ def _builds_on_import():
 def _reruns(item):
     """Return how often a test is tried again if an assertion fails.
 
-    A busy machine breaks comparisons of durations. In CI, which runs 17,000 tests on six interpreters, any other is
-    tried once more: it is told as shaky, and is to be mended. Crashes and hostile programs count at once.
+    A busy machine breaks comparisons of durations. In CI, which runs 17,000 tests on six interpreters, any
+    other is tried once more: it is told as shaky, and is to be mended. Crashes and hostile programs count at
+    once.
     """
     if item.get_closest_marker("timing"):
         return 2

@@ -9,7 +9,7 @@ import pytest
 
 @pytest.fixture(autouse=True, scope="package")
 def collections_are_short():
-    """Keep what pytest has made of thousands of tests out of the collections: each takes half a second else."""
+    """Keep what pytest has made of thousands of tests out of the collections: each takes 0.5 s else."""
     gc.collect()
     gc.freeze()
     yield
