@@ -53,21 +53,6 @@ static gp_account *whose_native_place(const gp_session *session, gp_account *acc
     return shared ? session->ended : account;
 }
 
-static uint32_t meet_native(gp_session *session, gp_account *account)
-{
-    gp_account *whose = whose_native_place(session, account);
-    gp_buffer description = {.bytes = NULL};
-    if (whose->native_place != GP_ROW_NONE)
-        return whose->native_place;
-    gp_buffer_number(&description, GP_PLACE_NATIVE);
-    gp_buffer_number(&description, whose->number);
-    if (!description.failed)
-        whose->native_place = add_place(session, GP_ROW_NONE, description.bytes, description.size);
-    session->native_places += whose->native_place != GP_ROW_NONE;
-    gp_buffer_free(&description);
-    return whose->native_place;
-}
-
 static uint32_t meet_named(gp_session *session, uint32_t number)
 {
     uint32_t *place = &session->named_places[number - GP_NATIVE_FIRST];
@@ -83,6 +68,26 @@ static uint32_t meet_named(gp_session *session, uint32_t number)
         *place = add_place(session, GP_ROW_NONE, description.bytes, description.size) + 1;
     gp_buffer_free(&description);
     return *place - 1;
+}
+
+/* The thread runs no Python code. */
+static uint32_t meet_native(gp_session *session, gp_account *account)
+{
+    /* acquire: who finds the number finds the name */
+    uint32_t number = atomic_load_explicit(&account->thread->native, memory_order_acquire);
+    gp_account *whose = whose_native_place(session, account);
+    gp_buffer description = {.bytes = NULL};
+    if (number != 0)
+        return meet_named(session, number);
+    if (whose->native_place != GP_ROW_NONE)
+        return whose->native_place;
+    gp_buffer_number(&description, GP_PLACE_NATIVE);
+    gp_buffer_number(&description, whose->number);
+    if (!description.failed)
+        whose->native_place = add_place(session, GP_ROW_NONE, description.bytes, description.size);
+    session->native_places += whose->native_place != GP_ROW_NONE;
+    gp_buffer_free(&description);
+    return whose->native_place;
 }
 
 static uint32_t meet_unseen(gp_session *session)
@@ -145,10 +150,8 @@ uint32_t gp_attribution_meet(gp_session *session, gp_account *account, const gp_
 uint32_t gp_attribution_looked(gp_session *session, gp_account *account, const gp_places *looked,
                                uint32_t number)
 {
-    /* acquire: who finds the number finds the name */
-    uint32_t native = atomic_load_explicit(&account->thread->native, memory_order_acquire);
     if (number == GP_NO_FRAME)
-        return native != 0 ? meet_named(session, native) : meet_native(session, account);
+        return meet_native(session, account);
     if (number == GP_UNSEEN)
         return meet_unseen(session);
     return number != GP_ROW_NONE ? meet(session, &session->looked, looked, number) : GP_ROW_NONE;

@@ -270,8 +270,7 @@ __attribute__((noinline, cold)) static uint32_t where_native(const gp_gil *gil, 
 {
     uint32_t place = gil == main_gil ? gp_native_caller(frame, gp_native_named, GP_NO_FRAME) : GP_NO_FRAME;
     /* release: who finds the number finds the name */
-    if (place != GP_NO_FRAME)
-        atomic_store_explicit(&thread->native, place, memory_order_release);
+    atomic_store_explicit(&thread->native, place != GP_NO_FRAME ? place : 0, memory_order_release);
     return place;
 }
 

@@ -1,4 +1,4 @@
-"""Native code that calls in, without Python code of its own: it is told by its object, and its function's name."""
+"""Native code that calls in, without Python code of its own: it is told by its object and its function."""
 
 from __future__ import annotations
 

@@ -556,7 +556,7 @@ def test_a_native_thread_is_named_as_one():
     with place_releases() as trace:
         start_native(native)()
     report = check(trace.report())
-    (thread,) = [thread for thread in report.threads if thread.native_id == ids[0]]
+    assert ids[0] in [thread.native_id for thread in report.threads]
     name = "test_a_native_thread_is_named_as_one.<locals>.called_back"
     (stack,) = stacks_ending_in(report, name)
     assert [frame.function for frame in stack.frames] == [name]

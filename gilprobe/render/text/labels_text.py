@@ -31,12 +31,13 @@ def write_labels(page: Page, report: Report, wait_ns: int, rows: int) -> None:
         return
     page.line("By label", style="bold")
     table = page.table(">waited", ">of all waiting", ">held", ">of all holds", ">holds", "label", "mostly")
+    held_ns = all_held_ns(report)
     for row in labels[:rows]:
         name = clipped(row.totals.name)
-        page.row(table, *_cells([row], wait_ns, all_held_ns(report)), name, _behind(row) if row.behind_ns else "")
+        page.row(table, *_cells([row], wait_ns, held_ns), name, _behind(row) if row.behind_ns else "")
     rest = labels[rows:]
     if rest:
-        page.row(table, *_cells(rest, wait_ns, all_held_ns(report)), f"{len(rest)} more, summed", "")
+        page.row(table, *_cells(rest, wait_ns, held_ns), f"{len(rest)} more, summed", "")
     page.show(table)
     _blame_table(page, report, wait_ns, rows)
 
