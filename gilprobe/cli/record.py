@@ -18,7 +18,7 @@ from gilprobe.render.shared.words import visible
 TYPE_CHECKING = False  # as in gilprobe/__init__.py: a recorded process loads no typing
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from typing import Any
 
     from gilprobe.cli.output import Output
@@ -84,49 +84,31 @@ def register(commands: argparse._SubParsersAction[Any]) -> None:
     parser.set_defaults(execute=execute)
 
 
-def add_what(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say what is recorded."""
-    parser.add_argument(
-        "--no-stacks",
-        action="store_false",
-        dest="stacks",
-        help="record where the GIL was released, not the callers",
-    )
-    parser.add_argument(
-        "--stacks", action="store_true", default=True, help="record whole call stacks: the default"
-    )
-    parser.add_argument(
-        "--no-timeline", action="store_false", dest="timeline", help="record totals only, not each hold"
-    )
-    parser.add_argument(
-        "--no-looks",
-        action="store_false",
-        dest="looks",
-        help="tell holds by where they ended only, without looks at what runs",
-    )
-    parser.add_argument(
-        "--locks",
-        action="store_true",
-        default=None,
-        help="also record waits for locks: the default where the interpreter runs without a GIL",
-    )
-    parser.add_argument(
-        "--cpu-time", action="store_true", help="also record the CPU time of each hold: two more system calls"
-    )
+_WHAT: dict[str, tuple[str, bool | None, str]] = {
+    "--no-stacks": ("stacks", True, "record where the GIL was released, not the callers"),
+    "--stacks": ("stacks", True, "record whole call stacks: the default"),
+    "--no-timeline": ("timeline", True, "record totals only, not each hold"),
+    "--no-looks": ("looks", True, "tell holds by where they ended only, without looks at what runs"),
+    "--locks": ("locks", None, "also record waits for locks: the default where there is no GIL"),
+    "--cpu-time": ("cpu_time", False, "also record the CPU time of each hold: two more system calls"),
+}
+"""The options that say what is recorded: the option of a trace that each sets, its default, and the help."""
+
+
+def add_what(parser: argparse.ArgumentParser, options: Iterable[str] = _WHAT) -> None:
+    """Add the options that say what is recorded, or some of them."""
+    for option in options:
+        name, default, text = _WHAT[option]
+        value = "store_false" if option.startswith("--no-") else "store_true"
+        parser.add_argument(option, action=value, dest=name, default=default, help=text)
 
 
 def what(arguments: argparse.Namespace, stall_s: float | None = None) -> RecordOptions:
     """Return what is to be recorded, by the options of :func:`add_what`."""
     from gilprobe.programs.program_recording import RecordOptions
 
-    return RecordOptions(
-        stacks=arguments.stacks,
-        timeline=arguments.timeline,
-        cpu_time=arguments.cpu_time,
-        looks=arguments.looks,
-        locks=arguments.locks,
-        stall_s=stall_s,
-    )
+    names = {name for name, _, _ in _WHAT.values()}
+    return RecordOptions(stall_s=stall_s, **{name: getattr(arguments, name) for name in names})
 
 
 def split(argv: Sequence[str]) -> tuple[list[str], list[str]]:

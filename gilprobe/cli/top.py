@@ -7,7 +7,7 @@ import sys
 from contextlib import closing, suppress
 
 from gilprobe.cli.arguments import add_packages, own_folders, packages_of, parse_pid
-from gilprobe.cli.record import parse_program
+from gilprobe.cli.record import add_what, parse_program
 from gilprobe.durations import parse_duration
 from gilprobe.errors import GilProbeError, InvalidValueError, ProgramError, UnsupportedError
 
@@ -50,24 +50,7 @@ def register(commands: argparse._SubParsersAction[Any]) -> None:
     parser.add_argument(
         "--json", action="store_true", help="print a line of JSON each time instead; needs no terminal"
     )
-    parser.add_argument(
-        "--no-stacks",
-        action="store_false",
-        dest="stacks",
-        help="trace where the GIL was released, not the callers",
-    )
-    parser.add_argument(
-        "--no-looks",
-        action="store_false",
-        dest="looks",
-        help="tell holds by where they ended only, without looks at what runs",
-    )
-    parser.add_argument(
-        "--locks",
-        action="store_true",
-        default=None,
-        help="also trace waits for locks: the default where the interpreter runs without a GIL",
-    )
+    add_what(parser, ("--no-stacks", "--no-looks", "--locks"))
     add_packages(parser)
     parser.add_argument(
         "--own",

@@ -36,8 +36,6 @@ from gilprobe.programs.program_recording import RecordOptions
 from gilprobe.tracing.loading import load
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from gilprobe.report import Frame, Report, Stack
 
 _ANSWER_S = 120.0  # for a node: its first answer comes when a process has started there
@@ -157,8 +155,11 @@ class JobTrace:
         self._folder = None if folder is None else os.path.abspath(folder)  # noqa: PTH100
         self._nodes: dict[str, Any] = {}
         self._silent: dict[str, BaseException] = {}
+        self._ended = False
 
     def __enter__(self) -> JobTrace:
+        self._silent.clear()
+        self._ended = False
         made = ray.remote(num_cpus=0, max_restarts=0)(_Node)
         for node in ray.nodes():
             if node["Alive"]:
@@ -180,11 +181,14 @@ class JobTrace:
             self._leave()
 
     def _leave(self) -> None:
+        if not self._ended:  # what still records would end with the nodes' actors, but leave files behind
+            with suppress(Exception):
+                self._ask("end")
         for node in self._nodes.values():
-            ray.kill(node)  # what still records ends with it
+            ray.kill(node)
         self._nodes.clear()
 
-    def _ask(self, method: str, *arguments: object) -> Iterator[tuple[str, Any]]:
+    def _ask(self, method: str, *arguments: object) -> list[tuple[str, Any]]:
         """Return what each node answers; one that has failed once is not asked again."""
         asked = {
             name: getattr(node, method).remote(*arguments)
@@ -198,11 +202,12 @@ class JobTrace:
                 answers.append((name, ray.get(answer, timeout=max(0.0, until_s - time.monotonic()))))
             except (RayError, OSError, GilProbeError, ImportError) as error:
                 self._silent[name] = getattr(error, "cause", None) or error  # what was raised there
-        return iter(answers)
+        return answers
 
     def _collected(self) -> Report:
         offsets = list(clocks(lambda: (answer for _, answer in self._ask("now"))))
         merger = Merger()
+        self._ended = True
         for _, answers in self._ask("end"):
             for answer in answers:
                 source = f"{answer['host']}:{answer['pid']}"

@@ -49,9 +49,7 @@ class FlightRecording:
             alarm=flight.alarm_s,
             signal=flight.signal,
             path=path,
-            stacks=options.stacks,
-            looks=options.looks,
-            locks=options.locks,
+            **{name: options.trace[name] for name in ("stacks", "looks", "locks")},
         ).start()
         try:
             self._recorder.dump(path)

@@ -14,53 +14,34 @@ if TYPE_CHECKING:
     from gilprobe.report import Report
     from gilprobe.tracing.stall_watch import StallWatch
 
-_TRACE = ("stacks", "timeline", "cpu_time", "looks", "locks")  # for :func:`gilprobe.trace`
+_TRACE = {"stacks": False, "timeline": True, "cpu_time": False, "looks": True, "locks": None}
+"""What :func:`gilprobe.trace` takes, with defaults: the one table of what can be asked for."""
+
+_WORDS = {"True": True, "False": False, "None": None}
 
 
 class RecordOptions:
     """What to record. Not a dataclass: importing that costs each followed process some milliseconds.
 
-    Attributes
+    Parameters
     ----------
-    stacks, timeline, cpu_time, looks : bool
-        As for :func:`gilprobe.trace`.
-    locks : bool or None
-        As for :func:`gilprobe.trace`.
     stall_s : float or None
         Report a hold at once if it makes another thread wait this long; None: don't.
+    **trace : bool or None
+        Of `_TRACE`: as for :func:`gilprobe.trace`.
     """
 
-    __slots__ = ("cpu_time", "locks", "looks", "stacks", "stall_s", "timeline")
+    __slots__ = ("stall_s", "trace")
 
-    def __init__(
-        self,
-        *,
-        stacks: bool = False,
-        timeline: bool = True,
-        cpu_time: bool = False,
-        looks: bool = True,
-        locks: bool | None = None,
-        stall_s: float | None = None,
-    ) -> None:
-        self.stacks = stacks
-        self.timeline = timeline
-        self.cpu_time = cpu_time
-        self.looks = looks
-        self.locks = locks
+    def __init__(self, *, stall_s: float | None = None, **trace: bool | None) -> None:
+        if unknown := trace.keys() - _TRACE.keys():
+            raise TypeError(f"what to record must be of {', '.join(_TRACE)}, got {min(unknown)!r}")
+        self.trace: dict[str, Any] = _TRACE | trace
         self.stall_s = stall_s
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, RecordOptions) and self.to_dict() == other.to_dict()
-
-    __hash__ = None  # type: ignore[assignment]  # it is mutable
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the options as scalars, for :mod:`json`."""
-        return {name: getattr(self, name) for name in (*_TRACE, "stall_s")}
 
     def to_text(self) -> str:
         """Return the options for a followed process's environment: no colon, no space."""
-        return ",".join(f"{name}={value}" for name, value in self.to_dict().items())
+        return ",".join(f"{name}={value}" for name, value in (self.trace | {"stall_s": self.stall_s}).items())
 
     @classmethod
     def from_text(cls, text: str) -> RecordOptions:
@@ -72,16 +53,9 @@ class RecordOptions:
             If it is anything else.
         """
         words = dict(word.split("=") for word in text.split(","))
-        flags = {"True": True, "False": False}
-        stall = words["stall_s"]
-        return cls(
-            stacks=flags[words["stacks"]],
-            timeline=flags[words["timeline"]],
-            cpu_time=flags[words["cpu_time"]],
-            looks=flags[words["looks"]],
-            locks=(flags | {"None": None})[words["locks"]],
-            stall_s=None if stall == "None" else float(stall),
-        )
+        stall = words.pop("stall_s")
+        trace = {name: _WORDS[words[name]] for name in _TRACE}
+        return cls(stall_s=None if stall == "None" else float(stall), **trace)
 
 
 class ProgramRecording:
@@ -115,7 +89,7 @@ class ProgramRecording:
         later: bool = True,
     ) -> None:
         tracer.watch_calls()
-        wanted = {name: getattr(options, name) for name in _TRACE}
+        wanted = options.trace
         self._trace = (
             trace(path=path, **wanted) if told else Trace(path=path, _later=later, _told=False, **wanted)
         )
