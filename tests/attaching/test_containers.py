@@ -94,7 +94,7 @@ def test_its_links_are_not_followed(contain, tmp_path):
             assert injected.result(LIMIT_S) == 1
             assert sorted(there(process)) == [name, f"{name}-2", "link"]
             own = f"/proc/{process.pid}/root/tmp/{name}-2"
-            os.symlink(tmp_path, f"{own}/link")
+            os.symlink(tmp_path, f"{own}/link")  # noqa: PTH211
             os.mkfifo(f"{own}/pipe")
         assert list(tmp_path.iterdir()) == []
         assert sorted(there(process)) == [name, "link"]
