@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     Order = tuple[str, str, str]
     """The first process's file, what to record by :meth:`RecordOptions.to_text`, and the tool's socket."""
 
+_LEAVE_THERE = 2  # recv(2): what comes is seen, not taken
+
 _orders: list[Order] = []
 _hooked = False
 _connections: list[tuple[_socket.socket, tuple[int, int]]] = []  # of this process, a child
@@ -127,7 +129,7 @@ def _wait(connection: _socket.socket, identity: tuple[int, int], recordings: lis
         return
     with suppress(OSError):
         if _identity(connection) == identity:
-            connection.recv(1, _socket.MSG_PEEK)
+            connection.recv(1, _LEAVE_THERE)
     for recording in recordings:
         recording.end()
         atexit.unregister(recording.end)

@@ -27,17 +27,18 @@ from gilprobe.errors import FormatError, GilProbeError, InvalidValueError
 from gilprobe.files import replacing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 AGENT = Path(__file__).with_name("agent.so")
 
 _PACKAGE = Path(__file__).parents[1]
 _LONGEST_PARENT = 107 - len(f"/gilprobe-{__version__}-12345678-99/socket")  # unix(7): sun_path
 _MOST_NAMES = 100
+_MOST_FOLDERS = 100  # in each other
 _OWN = getattr(os, "O_NOFOLLOW", 0)  # what is opened is never behind a link
-_FOLDER = _OWN | getattr(os, "O_DIRECTORY", 0)
+_DIRECTORY = getattr(os, "O_DIRECTORY", 0)
+_FOLDER = _OWN | _DIRECTORY
 _PLACE = _FOLDER | getattr(os, "O_PATH", 0)
-_READ = _OWN | getattr(os, "O_NONBLOCK", 0)
 
 
 class SharedFolder:
@@ -135,14 +136,13 @@ class SharedFolder:
         """
         try:
             with self._acting():
-                descriptor = os.open(name, _READ, dir_fd=self._folder)
+                descriptor = _open_if(name, self._folder, lambda status: stat.S_ISREG(status.st_mode))
         except FileNotFoundError:
             return
-        with open(descriptor, "rb") as source:  # noqa: PTH123
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise FormatError(f"what process {self._pid} has written must be a regular file")
-            with replacing(path) as file:
-                shutil.copyfileobj(source, file)
+        if descriptor is None:
+            raise FormatError(f"what process {self._pid} has written must be a regular file")
+        with open(descriptor, "rb") as source, replacing(path) as file:  # noqa: PTH123
+            shutil.copyfileobj(source, file)
 
     def close(self) -> None:
         """Remove the folder and all that is in it."""
@@ -161,9 +161,9 @@ class SharedFolder:
         own = os.stat(path)  # noqa: PTH116
         with suppress(OSError), self._acting(), self._walked(os.path.dirname(path)) as parent:  # noqa: PTH120
             name = os.path.basename(path)  # noqa: PTH119
-            there = os.stat(name, dir_fd=parent, follow_symlinks=False)
-            if (own.st_dev, own.st_ino) == (there.st_dev, there.st_ino):
-                os.close(os.open(name, _READ, dir_fd=parent))
+            descriptor = _open_if(name, parent, lambda there: os.path.samestat(there, own))
+            if descriptor is not None:
+                os.close(descriptor)
                 return True
         return False
 
@@ -353,4 +353,32 @@ class SharedFolder:
         with suppress(OSError), self._acting():
             there = os.stat(self._name, dir_fd=self._parent, follow_symlinks=False)
             if os.path.samestat(there, os.fstat(self._folder)):
-                shutil.rmtree(self._name, dir_fd=self._parent, ignore_errors=True)
+                _empty(self._folder)
+                os.rmdir(self._name, dir_fd=self._parent)
+
+
+def _open_if(name: str, folder: int, is_wanted: Callable[[os.stat_result], bool]) -> int | None:
+    """Open a file or folder for reading if it is wanted; else nothing is opened: it may be a device."""
+    place = os.open(name, _PLACE & ~_DIRECTORY, dir_fd=folder)
+    try:
+        return os.open(f"/proc/self/fd/{place}", os.O_RDONLY) if is_wanted(os.fstat(place)) else None
+    finally:
+        os.close(place)
+
+
+def _empty(folder: int, most: int = _MOST_FOLDERS) -> None:
+    """Remove what is in a folder. What is no folder is not opened."""
+    for name in os.listdir(folder):
+        try:
+            below = os.open(name, _FOLDER, dir_fd=folder)
+        except OSError as error:
+            if error.errno not in (errno.ENOTDIR, errno.ELOOP):
+                raise
+            os.unlink(name, dir_fd=folder)
+            continue
+        try:
+            if most:
+                _empty(below, most - 1)
+        finally:
+            os.close(below)
+        os.rmdir(name, dir_fd=folder)

@@ -6,6 +6,9 @@ import os
 import struct
 from contextlib import suppress
 
+from gilprobe.errors import FormatError
+from gilprobe.files import open_regular
+
 _FUNCTIONS = (2, 10)  # STT_FUNC, STT_GNU_IFUNC: elf(5)
 _TABLES = (2, 11)  # SHT_SYMTAB, SHT_DYNSYM
 _LOAD = 1  # PT_LOAD
@@ -27,9 +30,9 @@ def symbol_at(pid: int, address: int) -> str:
         return "code of no file"
     path = words[5]
     name = os.path.basename(path)  # noqa: PTH119
-    with suppress(OSError, struct.error, StopIteration):
+    with suppress(OSError, FormatError, struct.error, StopIteration):
         # The process's own file, also in another mount namespace.
-        with open(f"/proc/{pid}/root{path}", "rb") as file:  # noqa: PTH123
+        with open_regular(f"/proc/{pid}/root{path}", "a mapped file") as file:
             function = _function(file.fileno(), address - begin + int(words[2], 16))
         return f"{function} of {name}"
     return name

@@ -93,7 +93,10 @@ def test_its_links_are_not_followed(contain, tmp_path):
         with inject(process.pid, "os", "getpid", {}, LIMIT_S) as injected:
             assert injected.result(LIMIT_S) == 1
             assert sorted(there(process)) == [name, f"{name}-2", "link"]
-            assert list(tmp_path.iterdir()) == []
+            own = f"/proc/{process.pid}/root/tmp/{name}-2"
+            os.symlink(tmp_path, f"{own}/link")  # noqa: PTH211
+            os.mkfifo(f"{own}/pipe")
+        assert list(tmp_path.iterdir()) == []
         assert sorted(there(process)) == [name, "link"]
 
 
