@@ -53,8 +53,8 @@ def export(processes: Sequence[TracedProcess]) -> Iterator[str]:
 
     Each thread is a track of holds and waits. Each interpreter has a track "GIL" of its holders, a counter of
     waiting threads, and a track of collections of garbage if there were any. An arrow leads from a hold to
-    the acquisition that waited for its end. Waits for locks and the releases that ended them are on a track of
-    each thread's own, with an arrow from the release to the end of the wait.
+    the acquisition that waited for its end. Waits for locks and the releases that ended them are on a track
+    of each thread's own, with an arrow from the release to the end of the wait.
     Processes without a timeline are left out.
 
     Parameters
@@ -331,7 +331,7 @@ class _ProcessTrace:
             yield self._meta("thread_sort_index", tid, sort_index=len(self._tids) + len(self._lock_tids))
 
     def _release(self, wait: TimelineLockWait, tid: int, end: int) -> Iterator[str]:
-        """Yield the release that ended a wait, as a slice of a nanosecond, and the arrow to the wait's end."""
+        """Yield the release that ended a wait, as a slice of a nanosecond, and an arrow to the wait's end."""
         if wait.released is None:
             return
         holder = wait.holder_id, wait.holder
@@ -346,9 +346,8 @@ class _ProcessTrace:
                 f'"name":{_json(f"releases {wait.lock}")},"args":{json.dumps(_described((wait.released,)))}}}'
             )
         yield f'{{"ph":"s","ts":{_us(released)}3,{ids},{arrow}}}'
-        yield (
-            f'{{"ph":"f","ts":{_us(end - 1 + self._offset_ns)}4,"pid":{self._pid},"tid":{tid},"bp":"e",{arrow}}}'
-        )
+        came = _us(end - 1 + self._offset_ns)
+        yield f'{{"ph":"f","ts":{came}4,"pid":{self._pid},"tid":{tid},"bp":"e",{arrow}}}'
 
     def _on_gil(self, gil: _Track, thread: int, number: int, start: int, end: int) -> str:
         """Return a hold's event on the GIL's track."""
