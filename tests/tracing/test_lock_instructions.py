@@ -37,6 +37,6 @@ def test_a_trace_of_locks_costs_nothing_where_nobody_waits(operation):
         assert cost == 0
 
 
-def test_a_wait_costs_few_instructions_and_the_books_are_kept_elsewhere():
+def test_a_wait_costs_few_instructions():
     base = free_locks.NO_TRACE if FREE_THREADED else "trace()"
     assert 50 < added(free_locks.WAIT, base) <= (500 if FREE_THREADED else 600)
