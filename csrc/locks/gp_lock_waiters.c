@@ -15,9 +15,10 @@ int gp_lock_waiters_enter(gp_lock_waiters *waiters, const gp_lock_journal *journ
     do {
         uint64_t free = ~before & PLACES;
         taken = free != 0 ? free & -free : (uint64_t)ONE_WITHOUT;
-        /* relaxed: see gp_lock_anybody; the semaphore itself is a barrier */
+        /* acquire: who had the place before has emptied it. Posts may miss it for a moment: see
+         * gp_lock_anybody; the semaphore itself is a barrier */
     } while (!atomic_compare_exchange_weak_explicit(&bucket->waiting, &before, before + taken,
-                                                    memory_order_relaxed, memory_order_relaxed));
+                                                    memory_order_acquire, memory_order_relaxed));
     int token = __builtin_ctzll(taken);
     if (token < GP_LOCK_BUCKET_ROOM) /* release: who finds the journal finds what it waits for */
         atomic_store_explicit(&bucket->who[token], journal, memory_order_release);
