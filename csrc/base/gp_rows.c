@@ -19,14 +19,36 @@ static void *nth(const gp_rows *table, const gp_rows_kind *kind, size_t number)
     return (char *)table->rows + number * kind->size;
 }
 
+/* A key is read two numbers at a time, but for the first one if their number is odd. */
+static uint64_t two_at(const uint32_t *key, size_t i)
+{
+    uint64_t two;
+    memcpy(&two, key + i, sizeof two);
+    return two;
+}
+
+static bool is_same(const uint32_t *a, const uint32_t *b, size_t numbers)
+{
+    size_t i = numbers % 2;
+    if (i != 0 && a[0] != b[0])
+        return false;
+    while (i < numbers && two_at(a, i) == two_at(b, i))
+        i += 2;
+    return i >= numbers;
+}
+
+static uint64_t hash_of(const uint32_t *key, size_t numbers)
+{
+    uint64_t hash = numbers % 2 != 0 ? key[0] * GP_GOLDEN : 0;
+    for (size_t i = numbers % 2; i < numbers; i += 2)
+        hash = (hash ^ two_at(key, i)) * GP_GOLDEN;
+    return gp_mix(hash);
+}
+
 static uint32_t *slot_of(const gp_rows *table, const gp_rows_kind *kind, const uint32_t *key)
 {
-    uint64_t hash = 0;
-    for (size_t i = 0; i < kind->numbers; i++)
-        hash = (hash ^ key[i]) * GP_GOLDEN;
-    size_t last = SLOTS_PER_ROW * table->room - 1, at = gp_mix(hash) & last;
-    while (table->slots[at] != 0 &&
-           memcmp(nth(table, kind, table->slots[at] - 1), key, kind->numbers * sizeof *key) != 0)
+    size_t last = SLOTS_PER_ROW * table->room - 1, at = hash_of(key, kind->numbers) & last;
+    while (table->slots[at] != 0 && !is_same(nth(table, kind, table->slots[at] - 1), key, kind->numbers))
         at = (at + 1) & last;
     return &table->slots[at];
 }

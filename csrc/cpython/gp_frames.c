@@ -127,19 +127,14 @@ static const gp_frame *find_shown(const gp_frame *frame, gp_site_key *key)
     return frame;
 }
 
-const void *gp_frames_innermost(void)
+const void *gp_frames_innermost(gp_site_key *key)
 {
-    return innermost();
+    return find_shown(innermost(), key);
 }
 
-const void *gp_frames_find_shown(const void *frame, gp_site_key *key)
+const void *gp_frames_outer(const void *frame, gp_site_key *key)
 {
-    return find_shown(frame, key);
-}
-
-const void *gp_frames_outer(const void *frame)
-{
-    return ((const gp_frame *)frame)->previous;
+    return find_shown(((const gp_frame *)frame)->previous, key);
 }
 
 bool gp_frames_stands_for_caller(gp_site_key *key)

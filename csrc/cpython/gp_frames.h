@@ -48,11 +48,10 @@ const int *gp_frames_gil_taken(const void *cond);
 /* The innermost Python frame of the calling thread; code NULL if it has none. */
 gp_site_key gp_frames_here(void);
 
-/* The same step by step: the calling thread's innermost frame, NULL if there is none; from a frame on the
- * next one that is shown, with its key; and the one that called it. */
-const void *gp_frames_innermost(void);
-const void *gp_frames_find_shown(const void *frame, gp_site_key *key);
-const void *gp_frames_outer(const void *frame);
+/* The same step by step: the calling thread's innermost frame that is shown, with its key, NULL if there is
+ * none; and the next one around it. */
+const void *gp_frames_innermost(gp_site_key *key);
+const void *gp_frames_outer(const void *frame, gp_site_key *key);
 
 /* Whether a place on the calling thread's stack, at which it lets go, stands for the one that called it,
  * which *key becomes if there is one: in the import system the place that imports; and at a function's entry

@@ -18,21 +18,25 @@ void gp_lock_host_use_frames(void)
     frames_agree = true;
 }
 
-static const void *innermost(void)
+static const void *located(const void *level, gp_lock_spot *spot)
 {
-    return frames_agree ? gp_frames_innermost() : NULL;
-}
-
-static bool locate(const void **level, gp_lock_spot *spot)
-{
-    *level = gp_frames_find_shown(*level, &spot->key);
-    if (*level == NULL)
-        return false;
+    if (level == NULL)
+        return NULL;
     const PyCodeObject *code = spot->key.code;
     spot->proof[0] = code->co_qualname;
     spot->proof[1] = code->co_linetable;
     spot->first_line = code->co_firstlineno;
-    return true;
+    return level;
+}
+
+static const void *innermost(gp_lock_spot *spot)
+{
+    return frames_agree ? located(gp_frames_innermost(&spot->key), spot) : NULL;
+}
+
+static const void *outer(const void *level, gp_lock_spot *spot)
+{
+    return located(gp_frames_outer(level, &spot->key), spot);
 }
 
 static bool ends_with(const gp_frames_text *text, const char *end)
@@ -178,8 +182,7 @@ void gp_lock_host_prepare(void)
     host.parks = PY_VERSION_HEX >= 0x030D0000;
     host.spin_phase = spin_phase;
     host.innermost = innermost;
-    host.locate = locate;
-    host.outer = gp_frames_outer;
+    host.outer = outer;
     host.describe = describe;
     host.name = gp_lock_names_append;
     host.has = has;

@@ -34,52 +34,57 @@ typedef struct {
     uint32_t place;
     uint32_t helper;   /* place of the function of threading or queue that was called there; GP_ROW_NONE */
     bool work;         /* it waits for work */
-    const void *level; /* the innermost; NULL: none */
+    const void *level; /* the innermost that runs Python code; NULL: none */
     uint32_t stack;    /* 0: not known, or not wanted */
 } where;
 
-__attribute__((noinline)) static void meet(gp_lock_spot *spot)
+static void describe(gp_lock_spot *spot)
 {
-    spot->place = GP_ROW_NONE;
-    if (!gp_lock_try(&gp_lock_state.names_lock))
-        return;
     gp_buffer *text = &gp_lock_state.text;
     gp_buffer_clear(text);
     gp_buffer_number(text, GP_PLACE_PYTHON);
     spot->role = gp_lock_state.host->describe(spot, text);
     spot->place = gp_places_described(&gp_lock_state.places, text);
-    pthread_mutex_unlock(&gp_lock_state.names_lock);
+}
+
+__attribute__((noinline)) static const gp_lock_spot *meet(gp_lock_journal *journal, const gp_lock_spot *spot)
+{
+    int saved = errno;
+    gp_lock_spot *added = gp_lock_add_spot(&journal->known, spot);
+    added->place = GP_ROW_NONE;
+    if (gp_lock_try(&gp_lock_state.names_lock)) {
+        describe(added);
+        pthread_mutex_unlock(&gp_lock_state.names_lock);
+    }
+    errno = saved;
+    return added;
 }
 
 static const gp_lock_spot *recognise(gp_lock_journal *journal, const gp_lock_spot *spot)
 {
     const gp_lock_spot *known = gp_lock_find_spot(&journal->known, spot);
-    if (known != NULL)
-        return known;
-    gp_lock_spot *added = gp_lock_add_spot(&journal->known, spot);
-    meet(added);
-    return added;
+    return __builtin_expect(known != NULL, 1) ? known : meet(journal, spot);
 }
 
 static where find_place(gp_lock_journal *journal)
 {
-    const void *level = gp_lock_state.host->innermost();
-    where found = {GP_NO_FRAME, GP_ROW_NONE, false, level, 0};
     gp_lock_spot spot;
-    for (int i = 0; i < LEVELS_MAX && level != NULL && gp_lock_state.host->locate(&level, &spot); i++) {
+    const void *level = gp_lock_state.host->innermost(&spot);
+    where found = {GP_NO_FRAME, GP_ROW_NONE, false, level, 0};
+    for (int i = 0; i < LEVELS_MAX && level != NULL; i++) {
         const gp_lock_spot *known = recognise(journal, &spot);
         found.place = known->place;
         if (known->role == GP_LOCK_ROLE_USER)
             break;
         found.helper = known->place;
         found.work |= known->role == GP_LOCK_ROLE_WORK;
-        level = gp_lock_state.host->outer(level);
+        level = gp_lock_state.host->outer(level, &spot);
     }
     return found;
 }
 
 /* The number of a stack that the thread has not met, or not for long. */
-__attribute__((noinline)) static uint32_t meet_stack(uint32_t outer, uint32_t place)
+static uint32_t meet_stack(uint32_t outer, uint32_t place)
 {
     if (!gp_lock_try(&gp_lock_state.names_lock))
         return 0;
@@ -106,16 +111,20 @@ static uint32_t stack_of(gp_lock_known *known, const uint32_t *places, size_t co
 }
 
 /* The whole stack of the calling thread. What is outside of its last levels is left out. */
-static uint32_t find_stack(gp_lock_journal *journal, const void *level)
+__attribute__((noinline)) static uint32_t find_stack(gp_lock_journal *journal)
 {
+    int saved = errno;
     uint32_t places[STACK_LEVELS_MAX];
     size_t count = 0;
     gp_lock_spot spot;
-    while (count < STACK_LEVELS_MAX && level != NULL && gp_lock_state.host->locate(&level, &spot)) {
+    const void *level = gp_lock_state.host->innermost(&spot);
+    while (count < STACK_LEVELS_MAX && level != NULL) {
         places[count++] = recognise(journal, &spot)->place;
-        level = gp_lock_state.host->outer(level);
+        level = gp_lock_state.host->outer(level, &spot);
     }
-    return stack_of(&journal->known, places, count);
+    uint32_t stack = stack_of(&journal->known, places, count);
+    errno = saved;
+    return stack;
 }
 
 /* Where it waits, with the whole stack if any session wants that. */
@@ -123,7 +132,7 @@ static where find_wait(gp_lock_journal *journal)
 {
     where at = find_place(journal);
     if (GET(gp_lock_state.stacks_wanted) != 0)
-        at.stack = find_stack(journal, at.level);
+        at.stack = find_stack(journal);
     return at;
 }
 
@@ -142,6 +151,7 @@ static void describe_lock(uintptr_t key, bool parked, const where *at, gp_buffer
 
 __attribute__((noinline)) static uint32_t meet_lock(uintptr_t key, bool parked, const where *at)
 {
+    int saved = errno;
     if (!gp_lock_try(&gp_lock_state.names_lock))
         return GP_ROW_NONE;
     gp_buffer *text = &gp_lock_state.text;
@@ -150,6 +160,7 @@ __attribute__((noinline)) static uint32_t meet_lock(uintptr_t key, bool parked, 
     if (text->size == 1 && text->bytes[0] == GP_LOCK_STOP)
         SET(gp_lock_state.books.stop_lock, lock + 1);
     pthread_mutex_unlock(&gp_lock_state.names_lock);
+    errno = saved;
     return lock;
 }
 
@@ -168,10 +179,11 @@ static uint32_t find_lock(gp_lock_journal *journal, uintptr_t key, bool parked, 
 
 /* ---- notes ---- */
 
-static void add(gp_lock_journal *journal, const gp_lock_note *note)
+/* A note is written where it stays: see gp_lock_journal.h. */
+static void publish(gp_lock_journal *journal)
 {
-    if (gp_lock_journal_add(journal, note))
-        gp_lock_books_list(&gp_lock_state.books, journal);
+    gp_lock_journal_publish(journal);
+    gp_lock_books_list(&gp_lock_state.books, journal);
 }
 
 static uint32_t ticks32(uint64_t ticks)
@@ -186,14 +198,18 @@ static void end_spin(gp_lock_journal *journal)
     uint64_t since = GET(spin->since), until = GET(spin->until);
     if (since == 0)
         return;
-    add(journal, &(gp_lock_note){.since = since,
-                                 .until = until,
-                                 .key = GET(spin->key),
-                                 .place = GET(spin->place),
-                                 .lock = GET(spin->lock),
-                                 .stack = GET(spin->stack),
-                                 .flags = GP_LOCK_SPUN | (GET(spin->own) ? GP_LOCK_BY_ITSELF : 0),
-                                 .spun = ticks32(until - since)});
+    gp_lock_note *note = gp_lock_journal_next(journal);
+    if (note != NULL) {
+        *note = (gp_lock_note){.since = since,
+                               .until = until,
+                               .key = GET(spin->key),
+                               .place = GET(spin->place),
+                               .lock = GET(spin->lock),
+                               .stack = GET(spin->stack),
+                               .flags = GP_LOCK_SPUN | (GET(spin->own) ? GP_LOCK_BY_ITSELF : 0),
+                               .spun = ticks32(until - since)};
+        publish(journal);
+    }
     atomic_store_explicit(&spin->since, 0, memory_order_release); /* after the note: see book_under_way */
 }
 
@@ -208,15 +224,19 @@ static void clear_waiting(gp_lock_journal *journal)
 static void note_wait(gp_lock_journal *journal, uint64_t until, uint32_t flags)
 {
     const gp_lock_waiting *waiting = &journal->waiting;
-    add(journal, &(gp_lock_note){.since = GET(waiting->since),
-                                 .until = until,
-                                 .key = GET(waiting->key),
-                                 .sem = GET(waiting->sem),
-                                 .place = GET(waiting->place),
-                                 .lock = GET(waiting->lock),
-                                 .stack = GET(waiting->stack),
-                                 .flags = flags | (GET(waiting->own) ? GP_LOCK_BY_ITSELF : 0),
-                                 .spun = GET(waiting->spun)});
+    gp_lock_note *note = gp_lock_journal_next(journal);
+    if (note == NULL)
+        return;
+    *note = (gp_lock_note){.since = GET(waiting->since),
+                           .until = until,
+                           .key = GET(waiting->key),
+                           .sem = GET(waiting->sem),
+                           .place = GET(waiting->place),
+                           .lock = GET(waiting->lock),
+                           .stack = GET(waiting->stack),
+                           .flags = flags | (GET(waiting->own) ? GP_LOCK_BY_ITSELF : 0),
+                           .spun = GET(waiting->spun)};
+    publish(journal);
 }
 
 /* A wait that failed, and did not go on. */
@@ -230,13 +250,20 @@ static void end_failed(gp_lock_journal *journal)
 }
 
 /* Without a lock of ours, and not if another thread keeps the books. */
+__attribute__((noinline)) static void keep_due_books(void)
+{
+    int saved = errno;
+    if (pthread_mutex_trylock(&gp_lock_state.books_lock) == 0) {
+        gp_lock_books_read(&gp_lock_state.books);
+        pthread_mutex_unlock(&gp_lock_state.books_lock);
+    }
+    errno = saved;
+}
+
 static void keep_books(gp_lock_journal *journal)
 {
-    if (gp_lock_journal_unread(journal) < GP_LOCK_DUE ||
-        pthread_mutex_trylock(&gp_lock_state.books_lock) != 0)
-        return;
-    gp_lock_books_read(&gp_lock_state.books);
-    pthread_mutex_unlock(&gp_lock_state.books_lock);
+    if (gp_lock_journal_has(journal, GP_LOCK_DUE))
+        keep_due_books();
 }
 
 /* ---- waits ---- */
@@ -337,6 +364,7 @@ static uint32_t goes_on(gp_lock_journal *journal)
     return GP_LOCK_GOES_ON;
 }
 
+/* `error`: 0, or why the wait has failed. */
 static void end_wait(gp_lock_journal *journal, int error)
 {
     gp_lock_waiting *waiting = &journal->waiting;
@@ -361,11 +389,10 @@ static void end_wait(gp_lock_journal *journal, int error)
 
 static gp_lock_journal *begin(void)
 {
-    gp_lock_journal *journal = NULL;
     if (busy || !GET(gp_lock_state.running))
         return NULL;
     busy = true;
-    journal = gp_lock_own_journal();
+    gp_lock_journal *journal = gp_lock_own_journal();
     busy = journal != NULL;
     return journal;
 }
@@ -393,31 +420,31 @@ static void try_wait(const void *sem, const char *frame)
     free_in_trial();
 }
 
+/* The caller's errno stays as it is: what is seldom called, and may change it, puts it back. */
 static gp_lock_journal *before_wait(const void *sem, const char *frame)
 {
-    int saved = errno;
     if (__builtin_expect(trial != NULL, 0))
         try_wait(sem, frame);
     gp_lock_journal *journal = begin();
+    if (journal == NULL)
+        return NULL;
     /* a signal's handler that waits, too, is not seen */
-    bool waits_already = journal != NULL && GET(journal->waiting.sem) != 0;
-    if (journal != NULL && !waits_already)
+    bool waits_already = GET(journal->waiting.sem) != 0;
+    if (!waits_already) {
         begin_wait(journal, sem, frame);
-    busy = busy && journal == NULL;
-    errno = saved;
+        keep_books(journal); /* now, while it would wait anyway, and not when it has the lock */
+    }
+    busy = false;
     return waits_already ? NULL : journal;
 }
 
 static int after_wait(gp_lock_journal *journal, int status)
 {
-    int error = errno;
     if (journal != NULL && !busy) {
         busy = true;
-        end_wait(journal, status == 0 ? 0 : error);
-        keep_books(journal);
+        end_wait(journal, status == 0 ? 0 : errno);
         busy = false;
     }
-    errno = error;
     return status;
 }
 
@@ -445,12 +472,14 @@ static int hooked_timedwait(sem_t *sem, const struct timespec *until)
 
 __attribute__((noinline)) static uint32_t meet_stop(void)
 {
+    int saved = errno;
     if (!gp_lock_try(&gp_lock_state.names_lock))
         return GP_ROW_NONE;
     gp_buffer_clear(&gp_lock_state.text);
     gp_lock_state.host->name_stop(&gp_lock_state.text);
     uint32_t lock = gp_places_described(&gp_lock_state.locks, &gp_lock_state.text);
     pthread_mutex_unlock(&gp_lock_state.names_lock);
+    errno = saved;
     return lock;
 }
 
@@ -479,12 +508,17 @@ __attribute__((noinline)) static void note_release(gp_lock_journal *journal, uin
     end_failed(journal);
     end_spin(journal);
     where at = find_place(journal);
-    add(journal, &(gp_lock_note){.until = gp_clock_ticks(),
-                                 .key = key,
-                                 .sem = sem,
-                                 .place = at.place,
-                                 .lock = stopped_by(journal, sem, at.place),
-                                 .flags = GP_LOCK_RELEASE | (known ? 0 : GP_LOCK_ELSEWHERE)});
+    uint32_t lock = stopped_by(journal, sem, at.place);
+    gp_lock_note *note = gp_lock_journal_next(journal);
+    if (note == NULL)
+        return;
+    *note = (gp_lock_note){.until = gp_clock_ticks(),
+                           .key = key,
+                           .sem = sem,
+                           .place = at.place,
+                           .lock = lock,
+                           .flags = GP_LOCK_RELEASE | (known ? 0 : GP_LOCK_ELSEWHERE)};
+    publish(journal);
 }
 
 static int post(sem_t *sem)
@@ -494,25 +528,19 @@ static int post(sem_t *sem)
 
 __attribute__((noinline)) static int post_to_waiter(sem_t *sem)
 {
-    int saved = errno;
     if (trial != NULL && (uintptr_t)sem == atomic_load(&trial->sem))
         atomic_store(&trial->posted, true);
     gp_lock_journal *journal = begin();
-    if (journal == NULL) {
-        errno = saved;
+    if (journal == NULL)
         return post(sem);
-    }
     note_release(journal, (uintptr_t)sem);
     busy = false;
-    errno = saved;
     int status = post(sem);
-    saved = errno;
     if (!busy) {
         busy = true;
         keep_books(journal);
         busy = false;
     }
-    errno = saved;
     return status;
 }
 

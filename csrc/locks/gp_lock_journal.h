@@ -28,13 +28,15 @@ enum {
     GP_LOCK_BY_ITSELF = 32, /* the thread has the lock itself */
 };
 
+/* One line of the cache. */
 typedef struct {
-    uint64_t since, until; /* ticks; of a release `until` is when */
-    uintptr_t key;         /* the lock's address */
-    uintptr_t sem;         /* the semaphore on which the thread slept, or which was posted */
-    uint32_t place;        /* GP_ROW_NONE: not known */
-    uint32_t lock;         /* what it is: a number of gp_lock_trace.h. Of a release only if all threads were
-                              stopped: by what; GP_ROW_NONE */
+    _Alignas(64) uint64_t since; /* ticks */
+    uint64_t until;              /* of a release when that was */
+    uintptr_t key;               /* the lock's address */
+    uintptr_t sem;               /* the semaphore on which the thread slept, or which was posted */
+    uint32_t place;              /* GP_ROW_NONE: not known */
+    uint32_t lock; /* what it is: a number of gp_lock_trace.h. Of a release only if all threads were
+                      stopped: by what; GP_ROW_NONE */
     uint32_t flags;
     uint32_t spun;  /* ticks of the wait in which the thread spun; of a very long spin UINT32_MAX */
     uint32_t stack; /* of a wait: a number of gp_lock_trace.h; 0: not known, or no session wants stacks */
@@ -76,29 +78,30 @@ typedef struct {
 } gp_lock_yielded;
 
 typedef struct gp_lock_journal {
-    /* written by the thread */
+    /* written by the thread; first what each wait touches */
+    _Alignas(64) gp_lock_waiting waiting;
     _Atomic uint64_t noted; /* notes published so far */
-    gp_lock_waiting waiting;
     gp_lock_spin spin;
     uint64_t last_until; /* of the last wait; 0: another must not go on with it */
     uintptr_t last_key;
     uint32_t last_place;
-    bool last_was_cut;     /* by a signal */
-    int token;             /* of gp_lock_waiters_enter */
-    _Atomic uint64_t lost; /* notes for which there was no room */
-    _Atomic bool ended;
-    _Atomic bool listed; /* it is in the list of those with something to read */
-    _Atomic(struct gp_lock_journal *) next_listed;
+    bool last_was_cut;       /* by a signal */
+    _Atomic bool listed;     /* it is in the list of those with something to read */
+    int token;               /* of gp_lock_waiters_enter */
+    uint64_t known_read;     /* notes that were read, when it was last looked up */
     gp_lock_yielded yielded; /* `at` NULL: none since the last wait */
+    _Atomic uint64_t lost;   /* notes for which there was no room */
+    _Atomic bool ended;
+    _Atomic(struct gp_lock_journal *) next_listed;
     gp_lock_known known;
     gp_lock_kind stopped_by; /* as this thread stopped all others there; `key`: when it let the last one go */
 
     /* written by whoever keeps the books */
-    _Atomic uint64_t read;           /* notes read so far */
-    uint64_t seen;                   /* notes whose steps are in the history; at least `read` */
-    uint64_t limit, upto;            /* in this reading: of waits, of steps */
-    uint64_t spin_told;              /* `since` of a spin whose end is in the history, but not noted yet */
-    uint64_t open_since, open_until; /* the last wait, with which another may go on */
+    _Alignas(64) _Atomic uint64_t read; /* notes read so far */
+    uint64_t seen;                      /* notes whose steps are in the history; at least `read` */
+    uint64_t limit, upto;               /* in this reading: of waits, of steps */
+    uint64_t spin_told;                 /* `since` of a spin whose end is in the history, but not noted yet */
+    uint64_t open_since, open_until;    /* the last wait, with which another may go on */
     uint32_t open_lock;
     struct gp_lock_journal *next_read;
     bool being_read;
@@ -129,18 +132,34 @@ static inline uint64_t gp_lock_journal_unread(const gp_lock_journal *journal)
            atomic_load_explicit(&journal->read, memory_order_acquire);
 }
 
-/* Add a note. Owner only; wait-free. False if there is no room, which is counted. */
-static inline bool gp_lock_journal_add(gp_lock_journal *journal, const gp_lock_note *note)
+/* Whether there are so many notes that are not read. Owner only. What was read is looked up only then:
+ * whoever reads may do so on another processor. */
+static inline bool gp_lock_journal_has(gp_lock_journal *journal, uint64_t unread)
+{
+    uint64_t noted = atomic_load_explicit(&journal->noted, memory_order_relaxed);
+    if (__builtin_expect(noted - journal->known_read < unread, 1))
+        return false;
+    /* acquire: the reader has done with what it has read */
+    journal->known_read = atomic_load_explicit(&journal->read, memory_order_acquire);
+    return noted - journal->known_read >= unread;
+}
+
+/* Where the next note goes; NULL if there is no room, which is counted. Owner only; wait-free. */
+static inline gp_lock_note *gp_lock_journal_next(gp_lock_journal *journal)
+{
+    if (gp_lock_journal_has(journal, GP_LOCK_NOTES)) {
+        atomic_fetch_add_explicit(&journal->lost, 1, memory_order_relaxed);
+        return NULL;
+    }
+    return gp_lock_journal_note(journal, atomic_load_explicit(&journal->noted, memory_order_relaxed));
+}
+
+/* That note is written. */
+static inline void gp_lock_journal_publish(gp_lock_journal *journal)
 {
     uint64_t number = atomic_load_explicit(&journal->noted, memory_order_relaxed);
-    if (gp_lock_journal_unread(journal) == GP_LOCK_NOTES) {
-        atomic_fetch_add_explicit(&journal->lost, 1, memory_order_relaxed);
-        return false;
-    }
-    *gp_lock_journal_note(journal, number) = *note;
     /* release: who finds the number finds the note */
     atomic_store_explicit(&journal->noted, number + 1, memory_order_release);
-    return true;
 }
 
 #endif

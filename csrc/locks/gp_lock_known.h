@@ -40,8 +40,8 @@ typedef struct {
 } gp_lock_level;
 
 typedef struct {
-    gp_lock_spot spots[GP_LOCK_SPOT_SETS][GP_LOCK_WAYS];
-    gp_lock_kind kinds[GP_LOCK_KIND_SETS][GP_LOCK_WAYS];
+    _Alignas(64) gp_lock_spot spots[GP_LOCK_SPOT_SETS][GP_LOCK_WAYS];
+    gp_lock_kind kinds[GP_LOCK_KIND_SETS][GP_LOCK_WAYS]; /* each set is a line of the cache */
     gp_lock_level levels[GP_LOCK_LEVELS];
 } gp_lock_known;
 

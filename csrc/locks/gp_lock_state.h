@@ -58,14 +58,14 @@ typedef struct {
 extern __attribute__((visibility("hidden"))) struct gp_lock_state {
     /* Hooks read these without a lock. Written under `control` while no hook is installed. */
     const gp_lock_host *host;
-    gp_hook hooks[GP_LOCK_CALLS]; /* `next` may change meanwhile: relaxed */
     uint64_t gap_ticks, pause_ticks;
+    _Atomic bool running;           /* whether any session does */
+    _Atomic uint32_t stacks_wanted; /* sessions that want whole stacks */
+    gp_hook hooks[GP_LOCK_CALLS];   /* `next` may change meanwhile: relaxed */
 
     gp_lock_spin_site spin_sites[GP_LOCK_SPIN_SITES]; /* filled from the front while `learning_spin` */
     _Atomic bool learning_spin;
 
-    _Atomic bool running;           /* whether any session does */
-    _Atomic uint32_t stacks_wanted; /* sessions that want whole stacks */
     gp_lock_waiters waiters;
 
     pthread_mutex_t books_lock;
@@ -90,7 +90,7 @@ extern __attribute__((visibility("hidden"))) struct gp_lock_state {
 /* In the middle of the interpreter's own calls a lock is only tried for some time. */
 bool gp_lock_try(pthread_mutex_t *lock);
 
-/* The calling thread's journal; NULL: it gets none. */
+/* The calling thread's journal; NULL: it gets none. Leaves errno alone. */
 gp_lock_journal *gp_lock_own_journal(void);
 
 /* The calling thread has ended, or was forked. */

@@ -135,13 +135,20 @@ static gp_lock_journal *register_thread(void)
     return journal;
 }
 
+__attribute__((noinline)) static gp_lock_journal *new_own_journal(void)
+{
+    int saved = errno;
+    if (!gone && gp_lock_try(&state->books_lock)) {
+        own = register_thread();
+        pthread_mutex_unlock(&state->books_lock);
+    }
+    errno = saved;
+    return own;
+}
+
 gp_lock_journal *gp_lock_own_journal(void)
 {
-    if (__builtin_expect(own != NULL, 1) || gone || !gp_lock_try(&state->books_lock))
-        return own;
-    own = register_thread();
-    pthread_mutex_unlock(&state->books_lock);
-    return own;
+    return __builtin_expect(own != NULL, 1) ? own : new_own_journal();
 }
 
 static gp_lock_account *account_of(const gp_lock_journal *journal)

@@ -56,12 +56,10 @@ typedef struct {
     /* What shifts the rhythm in which the calling thread looks at a lock while it spins (gp_lock_rhythm). The
      * trial checks it. */
     uint32_t (*spin_phase)(void);
-    /* The calling thread's innermost level; NULL: it has none. */
-    const void *(*innermost)(void);
-    /* From this level on the first that runs Python code, which becomes *level, with its key, proof and
-     * first line. False: there is none. */
-    bool (*locate)(const void **level, gp_lock_spot *spot);
-    const void *(*outer)(const void *level);
+    /* The calling thread's innermost level that runs Python code, with its key, proof and first line; NULL:
+     * it has none. Then the next one around it. */
+    const void *(*innermost)(gp_lock_spot *spot);
+    const void *(*outer)(const void *level, gp_lock_spot *spot);
     /* Append line, function and file, as a recording has them (PLAC). Returns the role. */
     gp_lock_role (*describe)(const gp_lock_spot *spot, gp_buffer *text);
     /* Append what the lock at `key` is (gp_lock_what and what follows), for which the calling thread waits;

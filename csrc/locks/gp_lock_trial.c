@@ -72,12 +72,12 @@ static int make_thread(pthread_t *thread, gp_lock_trial *trial)
 /* The thread waits without a journal, so it is counted here: a post looks no further where nobody waits. */
 static void release(gp_lock_trial *trial)
 {
-    gp_lock_bucket *bucket = gp_lock_bucket_of(&gp_lock_state.waiters, atomic_load(&trial->sem));
-    atomic_fetch_add(&bucket->count, 1);
+    uintptr_t sem = atomic_load(&trial->sem);
+    int token = gp_lock_waiters_enter(&gp_lock_state.waiters, NULL, sem);
     gp_lock_hooks_try(trial, false);
     gp_lock_state.host->release((void *)trial->lock);
     gp_lock_hooks_try(NULL, false);
-    atomic_fetch_sub(&bucket->count, 1);
+    gp_lock_waiters_leave(&gp_lock_state.waiters, sem, token);
 }
 
 static gp_status hold_up_thread(gp_lock_trial *trial, const char **reason)

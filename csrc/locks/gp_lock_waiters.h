@@ -16,8 +16,9 @@ enum {
 
 /* One line of the cache. */
 typedef struct {
-    _Alignas(64) _Atomic uint32_t count; /* threads that wait */
-    _Atomic uint32_t without;            /* of these, threads for which there was no room */
+    /* 0: nobody waits. A bit for each place in `who` that is taken; above these the number of threads for
+     * which there was no room. */
+    _Alignas(64) _Atomic uint64_t waiting;
     _Atomic(const gp_lock_journal *) who[GP_LOCK_BUCKET_ROOM];
 } gp_lock_bucket;
 
@@ -35,7 +36,7 @@ static inline gp_lock_bucket *gp_lock_bucket_of(gp_lock_waiters *waiters, uintpt
 static inline bool gp_lock_anybody(gp_lock_waiters *waiters, uintptr_t sem)
 {
     /* relaxed: a waiter that comes just now is not seen, and only its release is not known then */
-    return atomic_load_explicit(&gp_lock_bucket_of(waiters, sem)->count, memory_order_relaxed) != 0;
+    return atomic_load_explicit(&gp_lock_bucket_of(waiters, sem)->waiting, memory_order_relaxed) != 0;
 }
 
 /* The journal's thread is about to wait, as its `waiting` says. Returns a token for the end. */

@@ -411,7 +411,7 @@ def watch_calls() -> None:
 cdef class Recorder:
     """A recording file that is being written (csrc/recording/gp_recorder.h). `path` has no zero byte.
 
-    By a native thread, if there is a `timeline`, as long as the process has several. A file of that name is replaced
+    By a native thread, if there is a `timeline`, where there is a GIL only as long as the process has several. A file of that name is replaced
     by `commit`.
 
     With `later` the file, which must not be there, is made when there is something to write.
@@ -422,7 +422,10 @@ cdef class Recorder:
     def __cinit__(self, bytes path, bint timeline=True, bint later=False):
         cdef int error = 0
         cdef unsigned how = GP_RECORDER_LATER if later else GP_RECORDER_REPLACE | GP_RECORDER_PENDING
-        how |= GP_RECORDER_ALONE if timeline else GP_RECORDER_NO_THREAD
+        if not timeline:
+            how |= GP_RECORDER_NO_THREAD
+        elif gil_enabled():
+            how |= GP_RECORDER_ALONE  # else no release of a GIL tells when there is something to write
         cdef gp_status status
         cdef const char *name = path
         watch_forks()

@@ -78,7 +78,8 @@ def report_of(recording: Recording, longest_waits: int | None = None) -> Report:
     FormatError
         If the process was killed too early, or the numbers contradict each other.
     """
-    alone = recording.locks is not None and not recording.interpreters  # without a GIL
+    locks = recording.told_locks()
+    alone = locks is not None and not recording.interpreters  # without a GIL
     if not recording.meta or (0 not in recording.interpreters and not alone):
         raise FormatError(f"{recording.path!r} is too short: it has no description of the process")
     recorded = sorted(recording.interpreters.values(), key=lambda one: one.number)
@@ -101,8 +102,8 @@ def report_of(recording: Recording, longest_waits: int | None = None) -> Report:
     def who(native_id: int, label: int, os_name: str, _ended: bool) -> Naming:
         return recording.who(native_id, label, os_name)
 
-    if alone and recording.locks is not None:
-        return recording.locks.alone(who, environment, recording.names, tuple(doubts))
+    if alone and locks is not None:
+        return locks.alone(who, environment, recording.names, tuple(doubts))
     if not parts or recorded[0].snapshot is None:
         raise FormatError(f"{recording.path!r} is too short: it has no snapshot")
     try:
@@ -116,7 +117,7 @@ def report_of(recording: Recording, longest_waits: int | None = None) -> Report:
         )
     except ValueError as error:  # the model's own checks
         raise FormatError(f"{recording.path!r}: {error}") from None
-    return report if recording.locks is None else recording.locks.add_to(report, who)
+    return report if locks is None else locks.add_to(report, who)
 
 
 def _wait_ns(stall: tuple[Any, ...]) -> int:

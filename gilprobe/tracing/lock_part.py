@@ -27,7 +27,7 @@ _FINAL, _HOOKS_LOST, _SPINS = 1, 2, 4
 _FLAGS = 7
 _WAITS, _BLAME, _LENGTH = range(3)
 _UNSEEN_PLACE, _NO_FRAME, _NO_PLACE, _FIRST_PLACE = range(4)
-_NOBODY, _NOBODY_SEEN, _FIRST_HOLDER = range(3)
+NOBODY, NOBODY_SEEN, _FIRST_HOLDER = range(3)
 _MOST_NS = 2**63
 _MOST = 1 << 20  # rows, places, locks and threads: a recorder has fewer
 
@@ -278,7 +278,7 @@ class LockPart:
 
     def _holder(self, holder: int, place: int, who: _Who) -> tuple[str, int, str, str, int]:
         if holder < _FIRST_HOLDER:
-            return ("", 0, HANDOFF if holder == _NOBODY else UNSEEN, "", 0)
+            return ("", 0, HANDOFF if holder == NOBODY else UNSEEN, "", 0)
         return self._waiter(holder - _FIRST_HOLDER, place, who)
 
     def _sum(self, what: What, numbers: list[int]) -> Lock:

@@ -258,6 +258,20 @@ class Recording:
             name = self.names.get(native_id, name)
         return Naming(name or os_name or f"thread {native_id}", bool(name))
 
+    def told_locks(self) -> LockPart | None:
+        """Return what was booked of locks; of a process that was killed before, what single waits say.
+
+        Raises
+        ------
+        FormatError
+            If the file has changed since it was opened.
+        OSError
+            If it can't be read.
+        """
+        if self.locks is None and self.lock_names is not None:
+            return self.lock_names.booked(payload for _, payload in self.timeline().chunks(b"LWAT"))
+        return self.locks
+
     def event_sums(self) -> dict[tuple[int, int], EventSums]:
         """Return each thread's sums, by the numbers of its interpreter and its account; 0 if not read."""
         return {
@@ -364,7 +378,7 @@ class RecordedTimeline:
         OSError
             If it can't be read.
         """
-        for offset, payload in self._chunks(b"EVNT"):
+        for offset, payload in self.chunks(b"EVNT"):
             with _naming(self._recording.path, offset):
                 batch = self._batch(payload)
             yield batch
@@ -379,7 +393,7 @@ class RecordedTimeline:
         OSError
             If it can't be read.
         """
-        for offset, payload in self._chunks(b"PAUS"):
+        for offset, payload in self.chunks(b"PAUS"):
             with _naming(self._recording.path, offset):
                 pauses = self._pauses(payload)
             yield from pauses
@@ -397,11 +411,12 @@ class RecordedTimeline:
         names = self._recording.lock_names
         if names is None:
             return
-        chunks = (payload for _, payload in self._chunks(b"LWAT"))
+        chunks = (payload for _, payload in self.chunks(b"LWAT"))
         with _naming(self._recording.path, 0):
             yield from names.waits(chunks, self._recording.who)
 
-    def _chunks(self, wanted: bytes) -> Iterator[tuple[int, bytes]]:
+    def chunks(self, wanted: bytes) -> Iterator[tuple[int, bytes]]:
+        """Yield the payloads of one type of chunk, with their offsets."""
         recording = self._recording
         with _open_file(recording.path, recording.identity, recording.beginning) as file:
             for offset, kind, payload in _Chunks(recording.path, file, recording.size):

@@ -1,4 +1,4 @@
-"""What a trace of locks costs where nobody waits, in instructions: the same number every time."""
+"""What a trace of locks costs, in instructions: the same number every time."""
 
 from __future__ import annotations
 
@@ -23,13 +23,23 @@ pytestmark = [
 OPERATIONS = [name for name in free_locks.OPERATIONS if FREE_THREADED or name != "Lock.acquire"]
 
 
-@pytest.mark.parametrize("operation", OPERATIONS)
-def test_a_trace_of_locks_costs_nothing_where_nobody_waits(operation):
+def added(operation, base=free_locks.NO_TRACE):
     try:
-        off, on = free_locks.costs(free_locks.OPERATIONS[operation])
+        off, on = free_locks.costs(operation, base)
     except PermissionError as error:
         pytest.skip(f"instructions can't be counted here: {error}")
+    return on - off
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_a_trace_of_locks_costs_nothing_where_nobody_waits(operation):
+    cost = added(free_locks.OPERATIONS[operation])
     if POSTS and operation == "Lock.release":
-        assert 0 < on - off <= 20
+        assert 0 < cost <= 20
     else:
-        assert on == off
+        assert cost == 0
+
+
+def test_a_wait_costs_few_instructions():
+    base = free_locks.NO_TRACE if FREE_THREADED else "trace()"
+    assert 50 < added(free_locks.WAIT, base) <= (520 if FREE_THREADED else 640)

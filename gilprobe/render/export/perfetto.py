@@ -20,7 +20,7 @@ from gilprobe.render.shared.words import clipped, place, visible
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from gilprobe.model.timeline import Timeline
+    from gilprobe.model.timeline import Timeline, TimelineLockWait
     from gilprobe.model.traced_process import TracedProcess
     from gilprobe.report import Frame
 
@@ -53,8 +53,8 @@ def export(processes: Sequence[TracedProcess]) -> Iterator[str]:
 
     Each thread is a track of holds and waits. Each interpreter has a track "GIL" of its holders, a counter of
     waiting threads, and a track of collections of garbage if there were any. An arrow leads from a hold to
-    the acquisition that waited for its end. Waits for locks are on a track of each thread's own, with
-    who released the lock.
+    the acquisition that waited for its end. Waits for locks and the releases that ended them are on a track
+    of each thread's own, with an arrow from the release to the end of the wait.
     Processes without a timeline are left out.
 
     Parameters
@@ -177,6 +177,7 @@ class _ProcessTrace:
             for number, thread in enumerate(threads)
         ]
         self._lock_tids: dict[tuple[int, str], int] = {}
+        self._releases: dict[tuple[int, str], int] = {}  # the last one of each thread
         interpreters = sorted({thread.interpreter for thread in threads} or {0})
         self._gil_tids = {interpreter: numbers.thread() for interpreter in interpreters}
         self._any_tid = self._gil_tids[interpreters[0]]  # for events of the process
@@ -306,10 +307,7 @@ class _ProcessTrace:
         ended: dict[tuple[int, str], int] = {}
         for wait in self._timeline.lock_waits():
             thread = wait.thread_id, wait.thread
-            if thread not in self._lock_tids:
-                tid = self._lock_tids[thread] = self._numbers.thread()
-                yield self._meta("thread_name", tid, name=f"locks: {_clean(wait.thread) or '?'}")
-                yield self._meta("thread_sort_index", tid, sort_index=len(self._tids) + len(self._lock_tids))
+            yield from self._lock_track(thread)
             start = max(wait.start_ns, ended.get(thread, 0))
             ended[thread] = end = max(wait.start_ns + wait.duration_ns, start)
             args = {"kind": wait.kind, **_described(wait.stack)}
@@ -322,6 +320,34 @@ class _ProcessTrace:
                 f'"pid":{self._pid},"tid":{self._lock_tids[thread]},"cat":"lock",'
                 f'"name":{_json(f"waits for {wait.lock}")},"args":{json.dumps(args)}}}'
             )
+            if start < end:
+                yield from self._release(wait, self._lock_tids[thread], end)
+
+    def _lock_track(self, thread: tuple[int, str]) -> Iterator[str]:
+        """Yield the name of a thread's track of locks, if it is new."""
+        if thread not in self._lock_tids:
+            tid = self._lock_tids[thread] = self._numbers.thread()
+            yield self._meta("thread_name", tid, name=f"locks: {_clean(thread[1]) or '?'}")
+            yield self._meta("thread_sort_index", tid, sort_index=len(self._tids) + len(self._lock_tids))
+
+    def _release(self, wait: TimelineLockWait, tid: int, end: int) -> Iterator[str]:
+        """Yield the release that ended a wait, as a slice of a nanosecond, and an arrow to the wait's end."""
+        if wait.released is None:
+            return
+        holder = wait.holder_id, wait.holder
+        yield from self._lock_track(holder)
+        released = min(wait.released_ns, end - 1) + self._offset_ns
+        ids = f'"pid":{self._pid},"tid":{self._lock_tids[holder]}'
+        arrow = f'"id":{self._numbers.flow()},"cat":"lock","name":"released"'
+        if self._releases.get(holder) != released:  # else it ended several waits
+            self._releases[holder] = released
+            yield (
+                f'{{"ph":"X","ts":{_us(released)},"dur":{_us(1)},{ids},"cat":"release",'
+                f'"name":{_json(f"releases {wait.lock}")},"args":{json.dumps(_described((wait.released,)))}}}'
+            )
+        yield f'{{"ph":"s","ts":{_us(released)}3,{ids},{arrow}}}'
+        came = _us(end - 1 + self._offset_ns)
+        yield f'{{"ph":"f","ts":{came}4,"pid":{self._pid},"tid":{tid},"bp":"e",{arrow}}}'
 
     def _on_gil(self, gil: _Track, thread: int, number: int, start: int, end: int) -> str:
         """Return a hold's event on the GIL's track."""

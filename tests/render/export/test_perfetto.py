@@ -83,6 +83,32 @@ def test_waits_for_locks_are_on_a_track_of_their_thread_with_who_released_the_lo
     assert waits[1]["args"]["ended"] == "without the lock"
 
 
+def test_an_arrow_leads_from_a_release_to_the_end_of_the_wait(process):
+    release = Frame("put", "app.py", 9)
+    wait = TimelineLockWait(
+        12, "worker", "lock", "dict `R`", 6_000, 4_000, 0, False, PLACES[1], 11, "MainThread", release, 9_000
+    )
+    late = wait._replace(start_ns=20_000, duration_ns=1, released_ns=20_001)
+    at_once = wait._replace(start_ns=30_000, duration_ns=0, released_ns=30_000)
+    events = exported(process(MadeUpTimeline(TWO, PLACES, (), waits=(wait, late, at_once))))
+    tracks = {
+        event["tid"]: event["args"]["name"] for event in of_phase(events, "M") if "name" in event["args"]
+    }
+    releases = [event for event in of_phase(events, "X") if event["name"] == "releases dict `R`"]
+    assert [(tracks[event["tid"]], event["ts"]) for event in releases] == [
+        ("locks: MainThread", 9.0),
+        ("locks: MainThread", 20.0),
+    ]
+    assert releases[0]["args"] == {"function": "put", "file": "app.py", "line": 9}
+    starts, ends = of_phase(events, "s"), of_phase(events, "f")
+    assert [(tracks[event["tid"]], event["ts"]) for event in starts + ends] == [
+        ("locks: MainThread", 9.0003),
+        ("locks: MainThread", 20.0003),
+        ("locks: worker", 9.9994),
+        ("locks: worker", 20.0004),
+    ]
+
+
 def test_a_handoff_is_shown_on_both_threads_the_gils_track_and_by_an_arrow(process):
     timeline = MadeUpTimeline(
         TWO,
