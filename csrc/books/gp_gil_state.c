@@ -659,11 +659,12 @@ static void read_thread(gp_gil_state *gil, gp_thread *thread, uint64_t until)
     }
 }
 
-/* Whether what the journals tell can be booked thread by thread, for one session that asks for no order. */
+/* Whether what several journals tell can be booked one by one, for one session that asks for no order. */
 static bool may_read_by_thread(const gp_gil_state *gil)
 {
     const gp_session *session = gil->sessions;
-    if (!is_calm(gil) || session == NULL || session->next != NULL || session->wants_timeline)
+    if (gil->stream.heap_size < 2 || !is_calm(gil) || session == NULL || session->next != NULL ||
+        session->wants_timeline)
         return false;
     for (size_t i = 0; i < gil->stream.heap_size; i++) {
         const gp_thread *thread = gp_thread_of(gil->stream.heap[i].journal);

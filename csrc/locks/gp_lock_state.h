@@ -58,7 +58,8 @@ typedef struct {
 extern __attribute__((visibility("hidden"))) struct gp_lock_state {
     /* Hooks read these without a lock. Written under `control` while no hook is installed. */
     const gp_lock_host *host;
-    gp_hook hooks[GP_LOCK_CALLS]; /* `next` may change meanwhile: relaxed */
+    gp_hook hooks[GP_LOCK_CALLS];
+    void *next[GP_LOCK_CALLS]; /* of the hooks; may change meanwhile: relaxed */
     uint64_t gap_ticks, pause_ticks;
 
     gp_lock_spin_site spin_sites[GP_LOCK_SPIN_SITES]; /* filled from the front while `learning_spin` */

@@ -74,9 +74,8 @@ static bool step_under_way(gp_journal *journal, uint64_t number, gp_step *step)
         journal->next = GP_STEP_ASK;
     switch (journal->next) {
     case GP_STEP_RELEASE:
-        journal->cpu_read =
-            (gp_cpu_span){atomic_load_explicit(&journal->cpu_since, memory_order_acquire),
-                          atomic_load_explicit(&journal->cpu_until, memory_order_acquire)};
+        journal->cpu_read = (gp_cpu_span){atomic_load_explicit(&journal->cpu_since, memory_order_acquire),
+                                          atomic_load_explicit(&journal->cpu_until, memory_order_acquire)};
         *step = (gp_step){.journal = journal,
                           .kind = GP_STEP_RELEASE,
                           .time = time_in(note, GP_STEP_RELEASE),
@@ -366,8 +365,7 @@ void gp_stream_skip(gp_stream *stream, const gp_cycles *cycles, size_t count)
 /* Whether what is not noted yet is a wait. */
 static bool waits(const gp_journal *journal, uint64_t number)
 {
-    uint64_t release =
-        atomic_load_explicit(&gp_journal_note(journal, number)->release, memory_order_acquire);
+    uint64_t release = atomic_load_explicit(&gp_journal_note(journal, number)->release, memory_order_acquire);
     return (gp_release_is_of(release, number) && gp_release_is_forced(release)) ||
            atomic_load_explicit(&journal->asked, memory_order_acquire) != 0;
 }

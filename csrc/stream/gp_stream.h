@@ -23,7 +23,7 @@ typedef struct {
     uint64_t asked; /* of a taking: since when it waited, or one of the two constants */
     uint32_t place; /* of a release; of a tag: which; of a taking whose release was not seen: where it is */
     bool forced;    /* of a release */
-    bool unseen_before; /* of a taking: the release before it was not seen */
+    bool unseen_before;     /* of a taking: the release before it was not seen */
     const gp_cpu_span *cpu; /* of a release, where CPU time is wanted; until the next step */
 } gp_step;
 
@@ -103,7 +103,8 @@ size_t gp_stream_cycles_of(gp_journal *journal, uint64_t until, gp_cycles *cycle
 void gp_stream_skip_of(const gp_cycles *cycles, size_t count);
 bool gp_stream_next_of(gp_journal *journal, uint64_t until, gp_step *step);
 
-/* Go on in order of time. `holder` has taken the GIL last, as far as was read; the last step was at `last`. */
+/* Go on in order of time. `holder` has taken the GIL last, as far as was read; the last step was at `last`.
+ */
 void gp_stream_calmed(gp_stream *stream, gp_journal *holder, uint64_t last);
 
 /* Whether the nth of them is a cycle without a wait, not forced, that comes next. */
