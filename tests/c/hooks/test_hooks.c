@@ -437,8 +437,7 @@ static void threads_may_call_while_hooks_come_and_go(const char *path)
 static void an_unknown_symbol_has_no_slots(const char *path)
 {
     loaded object = load(path);
-    gp_hook unknown = {
-        .name = "gp_no_such_function", .wrapper = wrap_called, .library = getppid, .next = &next[CALLED]};
+    gp_hook unknown = {.name = "gp_no_such_function", .wrapper = wrap_called, .library = getppid};
     CHECK_EQUAL(gp_hooks_find((const void *)object.functions[CALLED], &unknown, 1), GP_OK);
     CHECK_EQUAL(unknown.slot_count, 0);
     CHECK_EQUAL(gp_hooks_install(&unknown, 1, false), GP_OK);
