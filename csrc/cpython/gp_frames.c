@@ -70,7 +70,7 @@ const int *gp_frames_gil_taken(const void *cond)
 
 const size_t gp_frames_code_begins = offsetof(PyCodeObject, co_code_adaptive);
 
-const void *gp_frames_instruction(const void *thread_state)
+__attribute__((hot)) const void *gp_frames_instruction(const void *thread_state)
 {
     const gp_frame *frame = GP_FRAMES_INNERMOST((const PyThreadState *)thread_state);
     while (frame != NULL && __builtin_expect(frame->owner >= GP_FRAMES_NOT_PYTHON, 0))
@@ -185,7 +185,7 @@ __attribute__((noinline)) static uint32_t recognise_another(const gp_frame *fram
     return place;
 }
 
-uint32_t gp_frames_recognise(gp_paths *paths, const void *thread_state)
+__attribute__((hot)) uint32_t gp_frames_recognise(gp_paths *paths, const void *thread_state)
 {
     const PyThreadState *state = thread_state;
     const gp_frame *frame = state != NULL ? GP_FRAMES_INNERMOST(state) : innermost();

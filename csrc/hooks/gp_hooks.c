@@ -185,8 +185,8 @@ static void *callable_behind(const gp_hook *hook, void *saved)
  * is stored before the wrapper is in a slot (swap_slot). */
 static void set_next(gp_hook *hook, void *next)
 {
-    if (next != hook->next)
-        __atomic_store_n(&hook->next, next, __ATOMIC_RELAXED);
+    if (hook->next != NULL && next != *hook->next)
+        __atomic_store_n(hook->next, next, __ATOMIC_RELAXED);
 }
 
 static gp_status install_slot(gp_hook *hook, gp_slot *slot, bool still_called)
@@ -212,7 +212,7 @@ static gp_status install_slot(gp_hook *hook, gp_slot *slot, bool still_called)
 gp_status gp_hooks_install(gp_hook *hooks, size_t count, bool still_called)
 {
     for (size_t h = 0; h < count; h++) {
-        if (hooks[h].next == NULL)
+        if (hooks[h].next != NULL && *hooks[h].next == NULL)
             set_next(&hooks[h], hooks[h].library);
         for (size_t i = 0; i < hooks[h].slot_count; i++) {
             gp_status status = install_slot(&hooks[h], &hooks[h].slots[i], still_called);

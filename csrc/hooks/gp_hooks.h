@@ -31,7 +31,8 @@ typedef struct {
     const char *name;    /* the imported symbol */
     void *wrapper;       /* what to call instead */
     void *library;       /* the function itself, as our own object resolves it */
-    void *next;          /* what the wrapper calls: `library`, or while installed an earlier interposer's */
+    void **next;         /* where the wrapper finds what to call: `library`, or while installed an earlier
+                            interposer's; NULL: it always calls the library */
     uintptr_t low, high; /* extent of the object that has the slots */
     size_t slot_count;
     gp_slot slots[GP_HOOK_SLOTS];

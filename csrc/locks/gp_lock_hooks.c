@@ -22,7 +22,7 @@ GP_THREAD_LOCAL bool busy;            /* inside a hook: a signal's handler must 
 GP_THREAD_LOCAL gp_lock_trial *trial; /* not NULL: this thread is on trial */
 GP_THREAD_LOCAL bool trial_waits;     /* it is the one that waits */
 
-#define NEXT(call) __atomic_load_n(&gp_lock_state.hooks[call].next, __ATOMIC_RELAXED)
+#define NEXT(call) __atomic_load_n(&gp_lock_state.next[call], __ATOMIC_RELAXED)
 
 #define SET(field, value) atomic_store_explicit(&(field), (value), memory_order_relaxed)
 #define GET(field) atomic_load_explicit(&(field), memory_order_relaxed)
@@ -711,6 +711,8 @@ static const gp_hook wrappers[GP_LOCK_CALLS] = {
 void gp_lock_hooks_fill(void)
 {
     memcpy(gp_lock_state.hooks, wrappers, sizeof wrappers);
+    for (size_t i = 0; i < GP_LOCK_CALLS; i++)
+        gp_lock_state.hooks[i].next = &gp_lock_state.next[i];
     gp_lock_state.hooks[GP_LOCK_CALL_CLOCKWAIT].library = (void *)sem_clockwait;
 }
 

@@ -61,7 +61,8 @@ extern __attribute__((visibility("hidden"))) struct gp_lock_state {
     uint64_t gap_ticks, pause_ticks;
     _Atomic bool running;           /* whether any session does */
     _Atomic uint32_t stacks_wanted; /* sessions that want whole stacks */
-    gp_hook hooks[GP_LOCK_CALLS];   /* `next` may change meanwhile: relaxed */
+    gp_hook hooks[GP_LOCK_CALLS];
+    void *next[GP_LOCK_CALLS]; /* of the hooks; may change meanwhile: relaxed */
 
     gp_lock_spin_site spin_sites[GP_LOCK_SPIN_SITES]; /* filled from the front while `learning_spin` */
     _Atomic bool learning_spin;

@@ -94,6 +94,8 @@ struct gp_journal {
     uint32_t heap_place; /* + 1; 0: not in the heap */
     _Atomic bool listed;
     gp_journal *next_listed;
+    uint64_t calm;        /* notes below this number that are not read yet have no wait (gp_stream_calm) */
+    gp_cpu_span cpu_read; /* what was found of the hold that has ended, but not been noted */
 };
 
 /* Whether the thread has the GIL. Owner only. */

@@ -29,42 +29,38 @@ void gp_journal_begin(gp_journal *journal, gp_note *notes, gp_cpu_span *cpu_span
 
 /* ---- the next step of a journal ---- */
 
-static const gp_cpu_span no_cpu;
-
-static gp_step release_step(gp_journal *journal, const gp_note *note, uint64_t release, gp_cpu_span cpu)
+/* What comes next in a note that is published. */
+static inline gp_step_kind kind_in(gp_journal *journal, const gp_note *note, bool release_seen)
 {
-    return (gp_step){.journal = journal,
-                     .kind = GP_STEP_RELEASE,
-                     .time = atomic_load_explicit(&note->released, memory_order_relaxed),
-                     .place = gp_release_place(release),
-                     .forced = gp_release_is_forced(release),
-                     .cpu = cpu};
+    if (__builtin_expect(note->asked == GP_ASKED_TAG, 0))
+        return GP_STEP_TAG;
+    if (journal->next == GP_STEP_RELEASE && !release_seen)
+        journal->next = GP_STEP_ASK;
+    if (journal->next == GP_STEP_ASK && note->asked <= GP_ASKED_AT_ONCE)
+        journal->next = GP_STEP_TAKE;
+    return journal->next;
 }
 
-static void step_of_note(gp_journal *journal, uint64_t number, gp_step *step)
+static inline uint64_t time_in(const gp_note *note, gp_step_kind kind)
+{
+    if (kind == GP_STEP_RELEASE)
+        return atomic_load_explicit(&note->released, memory_order_relaxed);
+    return kind == GP_STEP_ASK ? note->asked : note->taken;
+}
+
+static inline void step_of_note(gp_journal *journal, uint64_t number, gp_step *step)
 {
     const gp_note *note = gp_journal_note(journal, number);
     uint64_t release = atomic_load_explicit(&note->release, memory_order_relaxed);
     bool seen = gp_release_is_of(release, number);
-    if (__builtin_expect(note->asked == GP_ASKED_TAG, 0)) {
-        *step = (gp_step){
-            .journal = journal, .kind = GP_STEP_TAG, .time = note->taken, .place = gp_release_place(release)};
-        return;
-    }
-    if (journal->next == GP_STEP_RELEASE && !seen)
-        journal->next = GP_STEP_ASK;
-    if (journal->next == GP_STEP_ASK && note->asked <= GP_ASKED_AT_ONCE)
-        journal->next = GP_STEP_TAKE;
-    if (journal->next == GP_STEP_RELEASE)
-        *step = release_step(journal, note, release,
-                             journal->cpu_spans != NULL ? journal->cpu_spans[note - journal->notes] : no_cpu);
-    else
-        *step = (gp_step){.journal = journal,
-                          .kind = journal->next,
-                          .time = journal->next == GP_STEP_ASK ? note->asked : note->taken,
-                          .asked = note->asked,
-                          .place = gp_release_place(release),
-                          .unseen_before = !seen};
+    step->journal = journal;
+    step->kind = kind_in(journal, note, seen);
+    step->time = time_in(note, step->kind);
+    step->asked = note->asked;
+    step->place = gp_release_place(release);
+    step->forced = gp_release_is_forced(release);
+    step->unseen_before = !seen;
+    step->cpu = journal->cpu_spans != NULL ? &journal->cpu_spans[note - journal->notes] : NULL;
 }
 
 /* From what is not published yet; it is valid if the note with that number is not published afterwards. */
@@ -78,9 +74,14 @@ static bool step_under_way(gp_journal *journal, uint64_t number, gp_step *step)
         journal->next = GP_STEP_ASK;
     switch (journal->next) {
     case GP_STEP_RELEASE:
-        *step = release_step(journal, note, release,
-                             (gp_cpu_span){atomic_load_explicit(&journal->cpu_since, memory_order_acquire),
-                                           atomic_load_explicit(&journal->cpu_until, memory_order_acquire)});
+        journal->cpu_read = (gp_cpu_span){atomic_load_explicit(&journal->cpu_since, memory_order_acquire),
+                                          atomic_load_explicit(&journal->cpu_until, memory_order_acquire)};
+        *step = (gp_step){.journal = journal,
+                          .kind = GP_STEP_RELEASE,
+                          .time = time_in(note, GP_STEP_RELEASE),
+                          .place = gp_release_place(release),
+                          .forced = gp_release_is_forced(release),
+                          .cpu = &journal->cpu_read};
         return released;
     case GP_STEP_ASK:
         *step = (gp_step){.journal = journal, .kind = GP_STEP_ASK, .time = asked, .asked = asked};
@@ -90,15 +91,37 @@ static bool step_under_way(gp_journal *journal, uint64_t number, gp_step *step)
     }
 }
 
-static bool next_step(gp_journal *journal, gp_step *step)
+static bool next_under_way(gp_journal *journal, uint64_t number, gp_step *step)
+{
+    bool known = step_under_way(journal, number, step);
+    if (atomic_load_explicit(&journal->noted, memory_order_acquire) == number)
+        return known;
+    step_of_note(journal, number, step);
+    return true;
+}
+
+static inline bool next_step(gp_journal *journal, gp_step *step)
 {
     uint64_t number = atomic_load_explicit(&journal->read, memory_order_relaxed);
-    if (atomic_load_explicit(&journal->noted, memory_order_acquire) == number) {
-        bool known = step_under_way(journal, number, step);
-        if (atomic_load_explicit(&journal->noted, memory_order_acquire) == number)
-            return known;
-    }
+    if (atomic_load_explicit(&journal->noted, memory_order_acquire) == number)
+        return next_under_way(journal, number, step);
     step_of_note(journal, number, step);
+    return true;
+}
+
+/* When the next step is. */
+static inline bool next_time(gp_journal *journal, uint64_t *time)
+{
+    gp_step step;
+    uint64_t number = atomic_load_explicit(&journal->read, memory_order_relaxed);
+    if (atomic_load_explicit(&journal->noted, memory_order_acquire) == number) {
+        bool known = next_under_way(journal, number, &step);
+        *time = step.time;
+        return known;
+    }
+    const gp_note *note = gp_journal_note(journal, number);
+    uint64_t release = atomic_load_explicit(&note->release, memory_order_relaxed);
+    *time = time_in(note, kind_in(journal, note, gp_release_is_of(release, number)));
     return true;
 }
 
@@ -177,9 +200,9 @@ static bool has_room(gp_stream *stream)
 static void reorder_first(gp_stream *stream)
 {
     gp_journal *journal = stream->heap[0].journal;
-    gp_step step;
-    if (next_step(journal, &step) && step.time <= stream->limit)
-        sink(stream, 0, (gp_stream_entry){journal, step.time});
+    uint64_t time;
+    if (next_time(journal, &time) && time <= stream->limit)
+        sink(stream, 0, (gp_stream_entry){journal, time});
     else
         drop_first(stream);
 }
@@ -192,14 +215,14 @@ static bool is_stale(const gp_stream *stream, const gp_journal *journal)
 
 static bool add(gp_stream *stream, gp_journal *journal)
 {
-    gp_step step;
-    if (is_stale(stream, journal) || journal->heap_place != 0 || !next_step(journal, &step) ||
-        step.time > stream->limit)
+    uint64_t time;
+    if (is_stale(stream, journal) || journal->heap_place != 0 || !next_time(journal, &time) ||
+        time > stream->limit)
         return true;
     if (!has_room(stream))
         return false;
     stream->heap_size++;
-    rise(stream, stream->heap_size - 1, (gp_stream_entry){journal, step.time});
+    rise(stream, stream->heap_size - 1, (gp_stream_entry){journal, time});
     return true;
 }
 
@@ -297,30 +320,105 @@ static uint64_t before_others(const gp_stream *stream)
     return until;
 }
 
-size_t gp_stream_cycles(gp_stream *stream, gp_cycles *cycles)
+static bool is_cycle(const gp_journal *journal, uint64_t number)
 {
-    if (stream->heap_size == 0)
-        return 0;
-    gp_journal *journal = stream->heap[0].journal;
-    if (journal->next != GP_STEP_RELEASE || stream->holder != journal)
-        return 0;
+    const gp_note *note = gp_journal_note(journal, number);
+    uint32_t release = (uint32_t)atomic_load_explicit(&note->release, memory_order_relaxed);
+    return release == (uint32_t)number % GP_JOURNAL_CYCLE && note->asked == GP_ASKED_AT_ONCE;
+}
+
+size_t gp_stream_cycles_of(gp_journal *journal, uint64_t until, gp_cycles *cycles)
+{
     uint64_t number = atomic_load_explicit(&journal->read, memory_order_relaxed);
     uint64_t noted = atomic_load_explicit(&journal->noted, memory_order_acquire);
     uint64_t whole = (number | (GP_JOURNAL_NOTES - 1)) + 1; /* up to the end of the ring */
-    const gp_note *first = gp_journal_note(journal, number);
-    if (number == noted)
+    *cycles = (gp_cycles){
+        .journal = journal, .first = gp_journal_note(journal, number), .number = number, .until = until};
+    if (journal->next != GP_STEP_RELEASE || number == noted || cycles->first->taken > until)
         return 0;
-    *cycles =
-        (gp_cycles){.journal = journal, .first = first, .number = number, .until = before_others(stream)};
     return (size_t)((noted < whole ? noted : whole) - number);
+}
+
+size_t gp_stream_cycles(gp_stream *stream, gp_cycles *cycles)
+{
+    gp_journal *journal = stream->heap_size != 0 ? stream->heap[0].journal : NULL;
+    if (journal == NULL || stream->holder != journal)
+        return 0;
+    return gp_stream_cycles_of(journal, before_others(stream), cycles);
+}
+
+void gp_stream_skip_of(const gp_cycles *cycles, size_t count)
+{
+    /* release: the owner may write the notes again */
+    atomic_store_explicit(&cycles->journal->read, cycles->number + count, memory_order_release);
 }
 
 void gp_stream_skip(gp_stream *stream, const gp_cycles *cycles, size_t count)
 {
     stream->last = cycles->first[count - 1].taken;
-    /* release: the owner may write the notes again */
-    atomic_store_explicit(&cycles->journal->read, cycles->number + count, memory_order_release);
+    gp_stream_skip_of(cycles, count);
     reorder_first(stream);
+}
+
+/* ---- calm ---- */
+
+/* Whether what is not noted yet is a wait. */
+static bool waits(const gp_journal *journal, uint64_t number)
+{
+    uint64_t release = atomic_load_explicit(&gp_journal_note(journal, number)->release, memory_order_acquire);
+    return (gp_release_is_of(release, number) && gp_release_is_forced(release)) ||
+           atomic_load_explicit(&journal->asked, memory_order_acquire) != 0;
+}
+
+/* Until when the journal of this entry has no wait and nothing else that is seldom. Looks at each note once.
+ */
+static uint64_t calm_until(gp_stream_entry entry)
+{
+    gp_journal *journal = entry.journal;
+    uint64_t read = atomic_load_explicit(&journal->read, memory_order_relaxed);
+    uint64_t noted = atomic_load_explicit(&journal->noted, memory_order_acquire);
+    uint64_t number = journal->calm > read ? journal->calm : read;
+    while (number != noted && is_cycle(journal, number))
+        number++;
+    journal->calm = number;
+    if (number == noted && !waits(journal, number))
+        return UINT64_MAX;
+    return number == read ? entry.due - 1 : gp_journal_note(journal, number - 1)->taken;
+}
+
+uint64_t gp_stream_calm(const gp_stream *stream)
+{
+    uint64_t until = stream->limit;
+    for (size_t i = 0; i < stream->heap_size; i++) {
+        uint64_t calm = calm_until(stream->heap[i]);
+        until = calm < until ? calm : until;
+    }
+    return until;
+}
+
+bool gp_stream_next_of(gp_journal *journal, uint64_t until, gp_step *step)
+{
+    uint64_t number = atomic_load_explicit(&journal->read, memory_order_relaxed);
+    if (number >= journal->calm)
+        return false;
+    step_of_note(journal, number, step);
+    if (step->time > until)
+        return false;
+    advance(journal, step);
+    return true;
+}
+
+void gp_stream_calmed(gp_stream *stream, gp_journal *holder, uint64_t last)
+{
+    size_t count = stream->heap_size;
+    stream->holder = holder;
+    stream->last = last > stream->last ? last : stream->last;
+    stream->heap_size = 0;
+    for (size_t i = 0; i < count; i++) { /* in the room of those that were put back */
+        gp_journal *journal = stream->heap[i].journal;
+        journal->heap_place = 0;
+        (void)add(stream, journal);
+    }
 }
 
 /* A journal is idle when all is read and its thread neither has the GIL nor waits for it. */

@@ -23,8 +23,8 @@ typedef struct {
     uint64_t asked; /* of a taking: since when it waited, or one of the two constants */
     uint32_t place; /* of a release; of a tag: which; of a taking whose release was not seen: where it is */
     bool forced;    /* of a release */
-    bool unseen_before; /* of a taking: the release before it was not seen */
-    gp_cpu_span cpu;    /* of a release */
+    bool unseen_before;     /* of a taking: the release before it was not seen */
+    const gp_cpu_span *cpu; /* of a release, where CPU time is wanted; until the next step */
 } gp_step;
 
 typedef struct {
@@ -91,6 +91,21 @@ typedef struct {
  * or more, count as read with gp_stream_skip. */
 size_t gp_stream_cycles(gp_stream *stream, gp_cycles *cycles);
 void gp_stream_skip(gp_stream *stream, const gp_cycles *cycles, size_t count);
+
+/* ---- calm: as long as nobody waits it does not matter in which order cycles of several threads are booked.
+ * Between gp_stream_calm and gp_stream_calmed the journals of the heap are read one by one. ---- */
+
+/* Until when no journal has anything but cycles without a wait, not forced, with what it has noted. */
+uint64_t gp_stream_calm(const gp_stream *stream);
+
+/* As gp_stream_cycles and gp_stream_skip, and a step as gp_stream_next, of one journal up to `until`. */
+size_t gp_stream_cycles_of(gp_journal *journal, uint64_t until, gp_cycles *cycles);
+void gp_stream_skip_of(const gp_cycles *cycles, size_t count);
+bool gp_stream_next_of(gp_journal *journal, uint64_t until, gp_step *step);
+
+/* Go on in order of time. `holder` has taken the GIL last, as far as was read; the last step was at `last`.
+ */
+void gp_stream_calmed(gp_stream *stream, gp_journal *holder, uint64_t last);
 
 /* Whether the nth of them is a cycle without a wait, not forced, that comes next. */
 static inline bool gp_stream_is_cycle(const gp_cycles *cycles, size_t nth)

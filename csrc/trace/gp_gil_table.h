@@ -29,8 +29,7 @@ typedef struct gp_gil {
      * pending, and a forced one may find that the other thread has the GIL already and withdrew its request.
      */
     gp_callers releases;
-    uint32_t newcomers;             /* threads met; under the lock of the stream */
-    const void *const *last_holder; /* see gp_tracer_host; NULL: not known */
+    uint32_t newcomers;   /* threads met; under the lock of the stream */
     uint32_t interpreter; /* identifier of the interpreter that it belongs to; the main one's is 0 */
 } gp_gil;
 

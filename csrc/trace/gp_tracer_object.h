@@ -14,17 +14,23 @@
 #include "trace/gp_wrappers.h"
 
 extern __attribute__((visibility("hidden"))) struct gp_tracer {
-    /* Hooks read these without a lock. Written with the GIL, before a first trace and after a last one. */
-    gp_hook hooks[GP_CALLS];                 /* `next` may change meanwhile: relaxed */
-    int (*try_lock)(pthread_mutex_t *mutex); /* EBUSY also where `next` must see the lock: relaxed */
-    gp_gil_locks known;                      /* the main GIL's, from the first handshake on */
+    /* Hooks read these without a lock. Written with the GIL, before a first trace and after a last one. What
+     * each cycle needs is in one cache line, since all are cold after a system call. */
+    _Alignas(GP_JOURNAL_LINE) int (*try_lock)(pthread_mutex_t *mutex); /* EBUSY also where `next` must see the
+                                                                          lock: relaxed */
+    const void *(*instruction)(const void *thread_state);              /* the host's */
+    const int *taken;               /* above 0: a thread has the main GIL, as far as is known; not NULL */
+    const void *const *last_holder; /* of the main GIL, see gp_tracer_host; NULL: not known */
+    const char *in_one_thread;      /* whether the process has one thread, as the C library knows; not NULL */
+    void *next[GP_CALLS];           /* of the hooks; may change meanwhile: relaxed */
+
+    gp_hook hooks[GP_CALLS];
+    gp_gil_locks known; /* the main GIL's, from the first handshake on */
     const gp_tracer_host *host;
-    const void *(*instruction)(const void *thread_state); /* the host's */
     gp_wrappers_recognise *recognise;
     uint64_t blocked_ticks;   /* a lock that takes longer has waited for another thread */
     uint64_t patience_ticks;  /* how long to spin for a GIL's mutex */
     uint64_t courtesy_ticks;  /* how long to let a holder finish */
-    const int *taken;         /* above 0: a thread has the main GIL, as far as is known; not NULL */
     uint32_t other_count;     /* rows of other_gils that may be in use; written under table_lock */
     bool releases_told_apart; /* whether forced and voluntary ones can be, as the handshake has shown */
 

@@ -9,6 +9,9 @@
 #include "hooks/gp_native_caller.h"
 #include "trace/gp_tracer_object.h"
 
+/* The linker puts these side by side, in few cache lines. */
+#define GP_HOT __attribute__((noinline, hot))
+
 enum {
     PAUSES = 4, /* between two looks at a mutex that is taken */
     BLOCKED_NS =
@@ -22,6 +25,7 @@ static gp_gil *const main_gil = &gp_tracer.main_gil;
 
 static gp_thread nobody;
 static const int never;
+static const char unknown;
 
 GP_THREAD_LOCAL gp_thread *current;       /* the calling thread's record at the main GIL */
 GP_THREAD_LOCAL gp_thread *hot = &nobody; /* the same, but never NULL */
@@ -58,7 +62,7 @@ enum {
 /* Relaxed: an installation may change it meanwhile, to a function that is as good. */
 static inline void *next_of(gp_call call)
 {
-    return __atomic_load_n(&gp_tracer.hooks[call].next, __ATOMIC_RELAXED);
+    return __atomic_load_n(&gp_tracer.next[call], __ATOMIC_RELAXED);
 }
 
 /* Whether nobody stands between us and the library's pthread_mutex_lock. */
@@ -336,26 +340,24 @@ static void note(gp_call call, const void *object)
     notes->count++;
 }
 
-/* Whether the process has one thread only, as far as that is known: what the C library keeps for itself. */
-static const char *in_one_thread = &(const char){0};
-
+/* Whether the process has one thread only, as far as that is known. */
 static inline bool alone(void)
 {
-    return *in_one_thread;
+    return *gp_tracer.in_one_thread;
 }
 
 #if defined(__GLIBC__)
 /* <sys/single_threaded.h>, glibc 2.32; weak, so that older ones are served too */
 extern char __libc_single_threaded __attribute__((weak));
 
-static void find_out_if_alone(void)
+static const char *knows_if_alone(void)
 {
-    if (&__libc_single_threaded != NULL)
-        in_one_thread = &__libc_single_threaded;
+    return &__libc_single_threaded;
 }
 #else
-static void find_out_if_alone(void)
+static const char *knows_if_alone(void)
 {
+    return NULL;
 }
 #endif
 
@@ -470,8 +472,9 @@ static bool is_forced(gp_gil *gil, gp_thread *thread, const char *frame)
     if (gp_callers_judge(&gil->releases, frame, &thread->release_path) == GP_CALLERS_FIRST)
         return true;
     const gp_callers_path *path = thread->release_path;
-    if (gil->last_holder != NULL && path != NULL && path->verdict == GP_CALLERS_SECOND && path->nth == 0 &&
-        path->depth <= 2 && gp_callers_came_by(path, frame))
+    if (gil == main_gil && gp_tracer.last_holder != NULL && path != NULL &&
+        path->verdict == GP_CALLERS_SECOND && path->nth == 0 && path->depth <= 2 &&
+        gp_callers_came_by(path, frame))
         thread->usual = (gp_short_path){path->levels[0].address, path->levels[path->depth - 1].address,
                                         path->levels[path->depth - 1].offset};
     return false;
@@ -606,17 +609,12 @@ __attribute__((noinline)) static int lock_in_full(pthread_mutex_t *mutex)
                : have_kept_frame(lock_other(mutex, __builtin_frame_address(0)));
 }
 
-/* The main GIL's. Whoever is on the straight path has it from there after a call, which is cheaper than to
- * keep what it was given. */
-static inline pthread_mutex_t *usual_mutex(void)
-{
-    return (pthread_mutex_t *)gp_tracer.known.mutex;
-}
-
-__attribute__((noinline)) static int take_beside_others(pthread_mutex_t *mutex)
+GP_HOT static int take_beside_others(pthread_mutex_t *mutex)
 {
     int status = is_taken(main_gil) ? EBUSY : try_lock(mutex);
-    return __builtin_expect(status == EBUSY, 0) ? lock_to_take_slowly(main_gil, hot, usual_mutex()) : status;
+    return __builtin_expect(status == EBUSY, 0)
+               ? lock_to_take_slowly(main_gil, hot, (pthread_mutex_t *)gp_tracer.known.mutex)
+               : status;
 }
 
 /* Whether it came by the path by which it comes mostly. */
@@ -652,16 +650,18 @@ static inline bool note_usual_release(gp_thread *thread, const void *state)
 }
 
 /* drop_gil begins. */
-__attribute__((noinline)) static int let_go(gp_thread *thread)
+GP_HOT static int let_go(gp_thread *thread)
 {
     if (__builtin_expect(!came_as_usual(thread, __builtin_frame_address(0)), 0) ||
-        __builtin_expect(!note_usual_release(thread, *main_gil->last_holder), 0))
+        __builtin_expect(!note_usual_release(thread, *gp_tracer.last_holder), 0))
         note_release(main_gil, thread, __builtin_frame_address(0), gp_clock_counter());
-    int status = lock_at_once(usual_mutex());
-    return __builtin_expect(status == EBUSY, 0) ? lock_to_release_slowly(usual_mutex()) : status;
+    pthread_mutex_t *mutex =
+        (pthread_mutex_t *)thread->journal.mutex; /* cheaper than to keep what was given */
+    int status = lock_at_once(mutex);
+    return __builtin_expect(status == EBUSY, 0) ? lock_to_release_slowly(mutex) : status;
 }
 
-static int hooked_lock(pthread_mutex_t *mutex)
+__attribute__((hot)) static int hooked_lock(pthread_mutex_t *mutex)
 {
     gp_thread *thread = hot;
     gp_journal *journal = &thread->journal;
@@ -841,14 +841,14 @@ __attribute__((noinline)) static int unlock_in_full(pthread_mutex_t *mutex)
 }
 
 /* Another thread has taken the GIL before. */
-__attribute__((noinline)) static int note_hand_over(gp_journal *journal, int status, uint64_t now)
+GP_HOT static int note_hand_over(gp_journal *journal, int status, uint64_t now)
 {
     gp_stream_take(&main_gil->state.stream, journal);
     gp_journal_publish(journal, GP_ASKED_AT_ONCE, now);
     return status;
 }
 
-__attribute__((noinline)) static int have_taken(pthread_mutex_t *mutex, gp_journal *journal)
+GP_HOT static int have_taken(pthread_mutex_t *mutex, gp_journal *journal)
 {
     int status = call_unlock(mutex);
     uint64_t now = gp_clock_counter();
@@ -858,7 +858,7 @@ __attribute__((noinline)) static int have_taken(pthread_mutex_t *mutex, gp_journ
     return status;
 }
 
-static int hooked_unlock(pthread_mutex_t *mutex)
+__attribute__((hot)) static int hooked_unlock(pthread_mutex_t *mutex)
 {
     gp_thread *thread = hot;
     gp_journal *journal = &thread->journal;
@@ -895,6 +895,9 @@ gp_status gp_wrappers_find(const gp_tracer_host *host, const char **reason)
     gp_callers_prepare(host->interpreter);
     gp_native_caller_prepare(host->interpreter);
     memcpy(gp_tracer.hooks, wrappers, sizeof wrappers);
+    for (size_t i = 0; i < GP_CALLS; i++)
+        gp_tracer.hooks[i].next = &gp_tracer.next[i];
+    gp_tracer.in_one_thread = knows_if_alone() != NULL ? knows_if_alone() : &unknown;
     gp_status status = gp_hooks_find(host->interpreter, gp_tracer.hooks, GP_CALLS);
     if (status != GP_OK) {
         *reason = "the object that contains the interpreter has no readable dynamic section";
@@ -930,10 +933,9 @@ void gp_wrappers_prepare(const gp_tracer_host *host, const gp_gil_locks *locks,
     gp_tracer.host = host;
     gp_tracer.instruction = host->instruction;
     gp_tracer.known = *locks;
-    main_gil->last_holder = host->last_holder != NULL ? host->last_holder(locks->cond) : NULL;
+    gp_tracer.last_holder = host->last_holder != NULL ? host->last_holder(locks->cond) : NULL;
     const int *taken = host->taken != NULL ? host->taken(locks->cond) : NULL;
     gp_tracer.taken = taken != NULL ? taken : &never;
-    find_out_if_alone();
     gp_tracer.blocked_ticks = gp_clock_from_ns(gp_clock_rate_estimate(), BLOCKED_NS);
     gp_tracer.patience_ticks = gp_clock_from_ns(gp_clock_rate_estimate(), PATIENCE_NS);
     gp_tracer.courtesy_ticks = gp_clock_from_ns(gp_clock_rate_estimate(), COURTESY_NS);

@@ -213,7 +213,7 @@ static void apply(const gp_step *step)
     if (step->kind == GP_STEP_TAKE && step->unseen_before)
         thread->last_place = step->place;
     if (step->kind == GP_STEP_RELEASE)
-        gp_gil_state_release(&world.gil, thread, step->place, step->forced, step->cpu, step->time);
+        gp_gil_state_release(&world.gil, thread, step->place, step->forced, (gp_cpu_span){0}, step->time);
     else if (step->kind == GP_STEP_ASK)
         gp_gil_state_ask(&world.gil, thread, step->asked);
     else if (step->kind == GP_STEP_TAG)

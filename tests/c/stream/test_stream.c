@@ -501,8 +501,8 @@ static void cpu_time_comes_with_the_release_of_its_hold(void)
     CHECK(gp_stream_begin(&stream, 1000));
     for (uint64_t i = 0; i < 4; i++) {
         CHECK(gp_stream_next(&stream, &step) && step.kind == GP_STEP_RELEASE);
-        CHECK_EQUAL(step.cpu.since, 100 * i + 1);
-        CHECK_EQUAL(step.cpu.until, 100 * i + 50);
+        CHECK_EQUAL(step.cpu->since, 100 * i + 1);
+        CHECK_EQUAL(step.cpu->until, 100 * i + 50);
         if (i != 3)
             expect(0, GP_STEP_TAKE, (int64_t)(100 * i + 90));
     }
