@@ -17,14 +17,29 @@ static int my_unlock(pthread_mutex_t *mutex);
 static int my_signal(pthread_cond_t *cond);
 static int my_wait(pthread_cond_t *cond, pthread_mutex_t *mutex);
 
+static void *next[COUNT];
+
 static gp_hook hooks[COUNT] = {
-    [LOCK] = {.name = "pthread_mutex_lock", .wrapper = my_lock, .library = pthread_mutex_lock},
+    [LOCK] = {.name = "pthread_mutex_lock",
+              .wrapper = my_lock,
+              .library = pthread_mutex_lock,
+              .next = &next[LOCK]},
     [TIMEDWAIT] = {.name = "pthread_cond_timedwait",
                    .wrapper = my_timedwait,
-                   .library = pthread_cond_timedwait},
-    [UNLOCK] = {.name = "pthread_mutex_unlock", .wrapper = my_unlock, .library = pthread_mutex_unlock},
-    [SIGNAL] = {.name = "pthread_cond_signal", .wrapper = my_signal, .library = pthread_cond_signal},
-    [WAIT] = {.name = "pthread_cond_wait", .wrapper = my_wait, .library = pthread_cond_wait},
+                   .library = pthread_cond_timedwait,
+                   .next = &next[TIMEDWAIT]},
+    [UNLOCK] = {.name = "pthread_mutex_unlock",
+                .wrapper = my_unlock,
+                .library = pthread_mutex_unlock,
+                .next = &next[UNLOCK]},
+    [SIGNAL] = {.name = "pthread_cond_signal",
+                .wrapper = my_signal,
+                .library = pthread_cond_signal,
+                .next = &next[SIGNAL]},
+    [WAIT] = {.name = "pthread_cond_wait",
+              .wrapper = my_wait,
+              .library = pthread_cond_wait,
+              .next = &next[WAIT]},
 };
 
 static _Atomic long calls;
@@ -32,32 +47,32 @@ static _Atomic long calls;
 static int my_lock(pthread_mutex_t *mutex)
 {
     calls++;
-    return ((int (*)(pthread_mutex_t *))hooks[LOCK].next)(mutex);
+    return ((int (*)(pthread_mutex_t *))next[LOCK])(mutex);
 }
 
 static int my_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex, const struct timespec *until)
 {
     calls++;
-    return ((int (*)(pthread_cond_t *, pthread_mutex_t *, const struct timespec *))hooks[TIMEDWAIT].next)(
+    return ((int (*)(pthread_cond_t *, pthread_mutex_t *, const struct timespec *))next[TIMEDWAIT])(
         cond, mutex, until);
 }
 
 static int my_unlock(pthread_mutex_t *mutex)
 {
     calls++;
-    return ((int (*)(pthread_mutex_t *))hooks[UNLOCK].next)(mutex);
+    return ((int (*)(pthread_mutex_t *))next[UNLOCK])(mutex);
 }
 
 static int my_signal(pthread_cond_t *cond)
 {
     calls++;
-    return ((int (*)(pthread_cond_t *))hooks[SIGNAL].next)(cond);
+    return ((int (*)(pthread_cond_t *))next[SIGNAL])(cond);
 }
 
 static int my_wait(pthread_cond_t *cond, pthread_mutex_t *mutex)
 {
     calls++;
-    return ((int (*)(pthread_cond_t *, pthread_mutex_t *))hooks[WAIT].next)(cond, mutex);
+    return ((int (*)(pthread_cond_t *, pthread_mutex_t *))next[WAIT])(cond, mutex);
 }
 
 /* Find the slots of the object that contains `address`; the number of them, 0 on failure. */
@@ -91,7 +106,7 @@ int second_install(void)
 void second_go_straight(void)
 {
     for (int h = 0; h < COUNT; h++)
-        hooks[h].next = hooks[h].library;
+        next[h] = hooks[h].library;
 }
 
 /* Put back what was there unless somebody has come on top. */
