@@ -237,7 +237,10 @@ def test_a_shared_list_is_found():
         for _ in range(100):
             shared[0]
 
-    found = gilprobe.sharing(read, [1], threads=2, limit_s=20)
+    try:
+        found = gilprobe.sharing(read, [1], threads=2, limit_s=20)
+    except UnsupportedError as error:  # this machine is too busy
+        pytest.skip(str(error))
     assert [(one.name, one.cause) for one in found.objects] == [("argument 1", "reference count")]
     assert found.factor > 1.1
 
