@@ -288,6 +288,12 @@ static bool first_is_due(gp_stream *stream, gp_step *step)
     return false;
 }
 
+/* Journals may be read one by one: their steps are then not in order of time. */
+static void read_until(gp_stream *stream, uint64_t time)
+{
+    stream->last = time > stream->last ? time : stream->last;
+}
+
 bool gp_stream_next(gp_stream *stream, gp_step *step)
 {
     do {
@@ -299,11 +305,11 @@ bool gp_stream_next(gp_stream *stream, gp_step *step)
         *step = release; /* its journal is put in its place when its turn comes */
         advance(release.journal, step);
         (void)add(stream, release.journal);
-        stream->last = step->time;
+        read_until(stream, step->time);
         return true;
     }
     advance(step->journal, step);
-    stream->last = step->time;
+    read_until(stream, step->time);
     if (step->kind == GP_STEP_TAKE)
         stream->holder = step->journal;
     reorder_first(stream);
@@ -355,7 +361,7 @@ void gp_stream_skip_of(const gp_cycles *cycles, size_t count)
 
 void gp_stream_skip(gp_stream *stream, const gp_cycles *cycles, size_t count)
 {
-    stream->last = cycles->first[count - 1].taken;
+    read_until(stream, cycles->first[count - 1].taken);
     gp_stream_skip_of(cycles, count);
     reorder_first(stream);
 }
@@ -412,7 +418,7 @@ void gp_stream_calmed(gp_stream *stream, gp_journal *holder, uint64_t last)
 {
     size_t count = stream->heap_size;
     stream->holder = holder;
-    stream->last = last > stream->last ? last : stream->last;
+    read_until(stream, last);
     stream->heap_size = 0;
     for (size_t i = 0; i < count; i++) { /* in the room of those that were put back */
         gp_journal *journal = stream->heap[i].journal;
