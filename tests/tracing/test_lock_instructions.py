@@ -37,6 +37,9 @@ def test_a_trace_of_locks_costs_nothing_where_nobody_waits(operation):
         assert cost == 0
 
 
+@pytest.mark.skipif(
+    not FREE_THREADED and sys.version_info >= (3, 12), reason="one build of each kind is enough"
+)
 def test_a_wait_costs_few_instructions():
     base = free_locks.NO_TRACE if FREE_THREADED else "trace()"
-    assert 50 < added(free_locks.WAIT, base) <= (520 if FREE_THREADED else 640)
+    assert 50 < added(free_locks.WAIT, base) <= (520 if FREE_THREADED else 570)
