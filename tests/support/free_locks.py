@@ -50,7 +50,7 @@ def ways():
 
 for way in ways():  # until the interpreter has specialized all of it
     with way:
-        warm_up(2000)
+        warm_up({warm})
 for _ in range({rounds}):
     for way in ways():
         with way:
@@ -60,11 +60,14 @@ for _ in range({rounds}):
 """
 
 
-def costs(operation: tuple[str, str, str], base: str = NO_TRACE) -> tuple[float, float]:
-    """Return the instructions of one operation: with the trace `base`, and with one of locks."""
+def costs(operation: tuple[str, str, str], base: str = NO_TRACE, *, warm: int = 2000) -> tuple[float, float]:
+    """Return the instructions of one operation: with the trace `base`, and with one of locks.
+
+    It is done 5 * `warm` times before.
+    """
     before, counted, after = operation
     parts = {"before": before, "counted": counted, "after": after, "base": base}
-    script = SCRIPT.format(**parts, calls=CALLS, rounds=ROUNDS)
+    script = SCRIPT.format(**parts, calls=CALLS, rounds=ROUNDS, warm=warm)
     steps = instructions.count(textwrap.dedent(script), 4 * ROUNDS, apart=True, gil=False)
     off, off_twice, on, on_twice = (min(steps[kind::4]) for kind in range(4))
     return (off_twice - off) / CALLS, (on_twice - on) / CALLS
