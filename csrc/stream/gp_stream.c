@@ -383,11 +383,18 @@ static uint64_t calm_until(gp_stream_entry entry)
     gp_journal *journal = entry.journal;
     uint64_t read = atomic_load_explicit(&journal->read, memory_order_relaxed);
     uint64_t noted = atomic_load_explicit(&journal->noted, memory_order_acquire);
-    uint64_t number = journal->calm > read ? journal->calm : read;
-    while (number != noted && is_cycle(journal, number))
-        number++;
+    uint64_t number = journal->calm > read ? journal->calm : read, before;
+    bool waiting;
+    do {
+        before = noted;
+        while (number != noted && is_cycle(journal, number))
+            number++;
+        waiting = number != noted || waits(journal, number);
+        /* A wait may have ended meanwhile, and be in a note now. */
+        noted = atomic_load_explicit(&journal->noted, memory_order_acquire);
+    } while (!waiting && noted != before);
     journal->calm = number;
-    if (number == noted && !waits(journal, number))
+    if (!waiting)
         return UINT64_MAX;
     return number == read ? entry.due - 1 : gp_journal_note(journal, number - 1)->taken;
 }
