@@ -1,7 +1,8 @@
 """Counts the instructions that a thread executes, one by one (ptrace): the same number every time.
 
 The counted program sends itself SIGUSR1 where a stretch begins and where it ends. Its other threads stand
-still meanwhile, so that they take no part of its work.
+still meanwhile, so that they take no part of its work: each in a call of the system, without a lock that
+the counted thread would wait for.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ import signal
 import subprocess
 import sys
 import sysconfig
+import time
 from pathlib import Path
 
-CONTINUE, SINGLE_STEP, ATTACH = 7, 9, 16
+CONTINUE, SINGLE_STEP, ATTACH, DETACH = 7, 9, 16, 17
 ALL_KINDS = 0x40000000  # __WALL: wait for threads that are not leaders of a process, too
 
 # Keeps the GIL, unlike signal.raise_signal.
@@ -66,6 +68,10 @@ def _stop_other_threads(pid):
     others = {int(entry.name) for entry in Path(f"/proc/{pid}/task").iterdir()} - {pid}
     for task in others:
         _attach(task)
+        while Path(f"/proc/{pid}/task/{task}/syscall").read_text().startswith("-1"):  # it runs
+            _ptrace(DETACH, task)
+            time.sleep(0.001)
+            _attach(task)
     return others
 
 
