@@ -61,6 +61,15 @@ def population(patience_s: float = PATIENCE_S) -> tuple[list[object], bool]:
     return held, True
 
 
+def frozen() -> list[object]:
+    """Return the reachable objects that the program has hidden from the garbage collector (``gc.freeze``)."""
+    if gc.get_freeze_count() <= IMMORTAL:
+        return []
+    listed = set(map(id, gc.get_objects()))
+    found = {id(one): one for one in population()[0] if id(one) not in listed and gc.is_tracked(one)}
+    return list(found.values())
+
+
 def _unlisted(listed: list[object]) -> Callable[[list[object]], list[object]]:
     """Return a filter for objects, each once, that the collector knows but doesn't list: frozen ones."""
     seen = {*map(id, listed), id(listed)}

@@ -13,9 +13,10 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from gilprobe._native.references import Watch
+from gilprobe.refs.leak_census import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from types import FrameType
 
 DEPTH = 2
@@ -64,6 +65,7 @@ class _Search:
         self.own: list[list[Any]] = []
         self.frames = list(_frames(frame))
         self.modules = _modules()
+        self.frozen = frozen()  # which gc.get_referrers leaves out
 
     def lines(self) -> list[str]:
         try:
@@ -73,6 +75,7 @@ class _Search:
                 one.clear()
             self.own.clear()
             self.frames.clear()
+            self.frozen.clear()
 
     def _lines(self) -> list[str]:
         found = [line for frame in self.frames for line in self._of_frame(frame)]
@@ -85,12 +88,18 @@ class _Search:
         return list(dict.fromkeys(found))
 
     def _holders(self, obj: object) -> list[Any]:
-        found = [holder for holder in gc.get_referrers(obj) if not self._is_own(holder)]
+        found = [holder for holder in self._referrers(obj) if not self._is_own(holder)]
         self.own.append(found)  # it refers to the next object to search
         return found
 
+    def _referrers(self, obj: object) -> Iterator[Any]:
+        yield from gc.get_referrers(obj)
+        for one in self.frozen:
+            if id(obj) in map(id, gc.get_referents(one)):
+                yield one
+
     def _is_own(self, holder: Any) -> bool:
-        own = (self.own, self.frames, self.modules, vars(self), *self.own)
+        own = (self.own, self.frames, self.modules, self.frozen, vars(self), *self.own)
         if any(holder is one for one in own) or _is(holder, Watch | _Search):
             return True
         if _is(holder, types.GeneratorType) and holder.gi_frame is not None:
@@ -144,7 +153,7 @@ class _Search:
     def _of_dict(self, holder: dict[Any, Any], obj: object, depth: int) -> Iterator[str]:
         names = [key for key, value in list(dict.items(holder)) if value is obj]
         module = self.modules.get(id(holder))
-        owner = None if module is not None else _owner(holder)
+        owner = None if module is not None else _owner(holder, self._referrers(holder))
         for name in names:
             if module is not None:
                 yield f"global `{name}` of module {module}"
@@ -333,9 +342,9 @@ def _namespace(holder: object) -> dict[Any, Any]:
     return {}
 
 
-def _owner(namespace: dict[Any, Any]) -> object:
+def _owner(namespace: dict[Any, Any], referrers: Iterable[Any]) -> object:
     """Return the object whose attributes are in a dict; None if that is just a dict."""
-    for holder in gc.get_referrers(namespace):
+    for holder in referrers:
         if _is(holder, type):
             if any(one is namespace for one in gc.get_referents(holder)):
                 return holder

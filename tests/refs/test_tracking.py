@@ -226,6 +226,25 @@ def test_who_refers_is_said_as_a_person_would(keep, words):
     keep_in_module(None)
 
 
+@pytest.mark.parametrize(
+    ("keep", "words"),
+    [
+        (keep_globally, IN_GLOBAL),
+        (keep_in_module, "global `module_level` of module"),
+    ],
+)
+def test_frozen_objects_are_found(keep, words):
+    """The collector does not tell them."""
+    gc.freeze()
+    try:
+        message = complaint(keep, Looked())
+    finally:
+        gc.unfreeze()
+        registry.clear()
+        keep_in_module(None)
+    assert re.search(FORGOTTEN.get(words, words) if FORGETFUL else words, message), message
+
+
 def test_plain_objects_in_plain_containers_are_found():
     """Which the collector does not know: some versions do not track them."""
     thing = object()
