@@ -22,7 +22,7 @@ def referents(objects: Sequence[object]) -> list[object]:
     """
     if _FREED_ARE_SHOWN:
         objects = [one for one in objects if type(one) is not types.ModuleType or not _is_asyncio(one)]
-    return gc.get_referents(*objects)
+    return gc.get_referents(*objects)  # noqa: TID251 - the one place
 
 
 def _is_asyncio(module: types.ModuleType) -> bool:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from gilprobe._native.references import Watch
 from gilprobe.refs.leak_census import frozen
+from gilprobe.refs.referents import referents
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -95,7 +96,7 @@ class _Search:
     def _referrers(self, obj: object) -> Iterator[Any]:
         yield from gc.get_referrers(obj)
         for one in self.frozen:
-            if id(obj) in map(id, gc.get_referents(one)):
+            if id(obj) in map(id, referents([one])):
                 yield one
 
     def _is_own(self, holder: Any) -> bool:
@@ -346,7 +347,7 @@ def _owner(namespace: dict[Any, Any], referrers: Iterable[Any]) -> object:
     """Return the object whose attributes are in a dict; None if that is just a dict."""
     for holder in referrers:
         if _is(holder, type):
-            if any(one is namespace for one in gc.get_referents(holder)):
+            if any(one is namespace for one in referents([holder])):
                 return holder
         elif not _is(holder, types.FrameType | dict | list | tuple) and _namespace(holder) is namespace:
             return holder
