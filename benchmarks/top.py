@@ -88,10 +88,10 @@ class Viewer:
         )
 
     @contextmanager
-    def looks(self) -> Iterator[None]:
+    def looks(self, last_s: float | None = None) -> Iterator[None]:
         """Be looked at for the length of a block."""
         path = self._told(str(self._interval_s))
-        serve(path=path, options={"stacks": True})
+        serve(path=path, options={"stacks": True}, last_s=last_s)
         try:
             yield
         finally:
@@ -118,6 +118,7 @@ def echoes(options: argparse.Namespace) -> Iterator[Row]:
         nullcontext,
         lambda: trace(stacks=True),
         viewer.looks,
+        lambda: viewer.looks(30.0),
     )
     try:
 
@@ -125,11 +126,11 @@ def echoes(options: argparse.Namespace) -> Iterator[Row]:
             with ways[arm]():
                 return load.run(options.work)
 
-        off, traced, looked_at = common.in_turns(sample, len(ways), max(2, options.repeat))
+        off, traced, looked_at, kept = common.in_turns(sample, len(ways), max(2, options.repeat))
     finally:
         load.close()
         viewer.close()
-    for name, on in (("a trace with stacks", traced), ("top", looked_at)):
+    for name, on in (("a trace with stacks", traced), ("top", looked_at), ("top --last 30s", kept)):
         for what, of in (
             ("time a request", lambda one: US / one.per_s),
             ("CPU time a request", lambda one: one.cpu_us),

@@ -106,7 +106,8 @@ static void write_waits(const gp_lock_session *session, uint64_t dropped, gp_buf
 static void read_news(void *context, gp_news_wish wish, gp_news *news)
 {
     gp_lock_session *session = context;
-    (void)wish;
+    if (wish != GP_NEWS_ALONE)
+        gp_lock_read(session, &news->locks); /* if there is no memory, the buffer says so */
     pthread_mutex_lock(&state->books_lock);
     gp_lock_books_read(&state->books);
     news->ended = session->stop != UINT64_MAX;
@@ -121,7 +122,7 @@ static void read_news(void *context, gp_news_wish wish, gp_news *news)
 
 static bool is_free(void *context)
 {
-    pthread_mutex_t *const locks[] = {&state->books_lock, &state->names_lock};
+    pthread_mutex_t *const locks[] = {&state->control_lock, &state->books_lock, &state->names_lock};
     (void)context;
     for (size_t i = 0; i < sizeof locks / sizeof *locks; i++) {
         if (pthread_mutex_trylock(locks[i]) != 0)
@@ -133,6 +134,7 @@ static bool is_free(void *context)
 
 gp_status gp_lock_record(gp_lock_session *session, gp_recorder *recorder)
 {
-    gp_source source = {.context = session, .timeline = true, .read = read_news, .is_free = is_free};
+    gp_source source = {
+        .context = session, .timeline = session->keeps_waits, .read = read_news, .is_free = is_free};
     return gp_recorder_add(recorder, &source);
 }

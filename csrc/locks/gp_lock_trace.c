@@ -349,7 +349,7 @@ static gp_status start(gp_lock_session *session, const gp_lock_wishes *wishes, c
             *reason = "the interpreter's import slots can't be made writable";
     }
     if (status == GP_OK) {
-        session->keeps_waits = wishes->recorder != NULL;
+        session->keeps_waits = wishes->recorder != NULL && wishes->timeline;
         session->wants_stacks = session->keeps_waits && wishes->stacks;
         add_session(session, wishes->origin);
     }

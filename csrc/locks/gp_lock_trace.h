@@ -91,10 +91,11 @@ gp_status gp_lock_learn(const char **reason);
 gp_lock_rhythm gp_lock_spins(void);
 /* What a session notes beside the sums. */
 typedef struct {
-    gp_recorder *recorder; /* gets the single waits; NULL: nobody does. It is finished before the session is
-                              forgotten */
-    bool stacks;           /* of the waits, if `recorder` */
-    uint64_t origin;       /* ticks: when the recording begins; 0: with the session */
+    gp_recorder
+        *recorder;   /* gets what is booked; may be NULL. It is finished before the session is forgotten */
+    bool timeline;   /* `recorder` gets the single waits, too */
+    bool stacks;     /* of these */
+    uint64_t origin; /* ticks: when the recording begins; 0: with the session */
 } gp_lock_wishes;
 
 /* Begin a session, with hooks installed if it is the first. GP_EUNSUPPORTED, GP_ENOMEM, GP_ESYSTEM. */

@@ -211,6 +211,7 @@ static void put_news(gp_recorder *recorder, slot *at, gp_news_wish wish)
     put_described(recorder, "PAUS", at->source.interpreter, &news->pauses);
     put_whole(recorder, "LNAM", &news->lock_names);
     put_whole(recorder, "LWAT", &news->lock_waits);
+    put_whole(recorder, "LOCK", &news->locks);
     at->begun = true;
     if (recorder->out.size >= WRITE_SIZE || recorder->out.failed)
         write_out(recorder);
@@ -770,6 +771,7 @@ void gp_recorder_free(gp_recorder *recorder)
     gp_buffer_free(&recorder->news.pauses);
     gp_buffer_free(&recorder->news.lock_names);
     gp_buffer_free(&recorder->news.lock_waits);
+    gp_buffer_free(&recorder->news.locks);
     gp_buffer_free(&recorder->news.snapshot);
     pthread_mutex_destroy(&recorder->queue_lock);
     gp_memory_unmap(recorder, sizeof *recorder);

@@ -15,7 +15,7 @@ cdef extern from "locks/gp_lock_trace.h" nogil:
     gp_lock_rhythm gp_lock_spins()
     ctypedef struct gp_lock_wishes:
         gp_recorder *recorder
-        bint stacks
+        bint timeline, stacks
         uint64_t origin
     gp_status gp_lock_start(gp_lock_session **session, const gp_lock_wishes *wishes, const char **reason)
     void gp_lock_stop(gp_lock_session *session)

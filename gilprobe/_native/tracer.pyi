@@ -96,7 +96,12 @@ def lock_sessions() -> int: ...
 @final
 class LockSession:
     def __new__(
-        cls, *, recorder: Recorder | None = None, stacks: bool = False, session: Session | None = None
+        cls,
+        *,
+        recorder: Recorder | None = None,
+        timeline: bool = False,
+        stacks: bool = False,
+        session: Session | None = None,
     ) -> LockSession: ...
     def stop(self) -> None: ...
     def read(self) -> bytes: ...

@@ -422,10 +422,8 @@ cdef class Recorder:
     def __cinit__(self, bytes path, bint timeline=True, bint later=False):
         cdef int error = 0
         cdef unsigned how = GP_RECORDER_LATER if later else GP_RECORDER_REPLACE | GP_RECORDER_PENDING
-        if not timeline:
-            how |= GP_RECORDER_NO_THREAD
-        elif gil_enabled():
-            how |= GP_RECORDER_ALONE  # else no release of a GIL tells when there is something to write
+        if gil_enabled():  # else no release of a GIL tells when there is something to write
+            how |= GP_RECORDER_ALONE if timeline else GP_RECORDER_NO_THREAD
         cdef gp_status status
         cdef const char *name = path
         watch_forks()
@@ -720,13 +718,14 @@ def lock_spins() -> tuple[int, int]:
 cdef class LockSession:
     """One trace of locks: begins when made, ends with `stop`. Places are recorded where not `frames_differ`.
 
-    A recorder gets the single waits, with their whole stacks if wanted; `session` is the one that it records, too.
+    A recorder gets what is booked, and with `timeline` the single waits, with their whole stacks if wanted; `session`
+    is the one that it records, too.
     """
 
     cdef gp_lock_session *handle
     cdef Recorder recorder  # must be finished before the session goes
 
-    def __cinit__(self, *, Recorder recorder=None, bint stacks=False, Session session=None):
+    def __cinit__(self, *, Recorder recorder=None, bint timeline=False, bint stacks=False, Session session=None):
         cdef gp_lock_wishes wishes
         cdef const char *reason = b""
         cdef gp_status status
@@ -735,7 +734,7 @@ cdef class LockSession:
             gp_lock_host_use_frames()
         self.recorder = recorder
         wishes.recorder = NULL if recorder is None else recorder.handle
-        wishes.stacks = stacks
+        wishes.timeline, wishes.stacks = timeline, stacks
         wishes.origin = 0 if session is None else gp_tracer_origin(session.handle)
         with nogil:
             status = gp_lock_start(&self.handle, &wishes, &reason)

@@ -44,7 +44,7 @@ _WITH_VALUE = {
         "--on-signal",
         *QUESTION_OPTIONS,
     ),
-    "top": ("--interval", "--own", "--python-path"),
+    "top": ("--interval", "--last", "--own", "--python-path"),
 }
 """The commands that run a program, and their options that have a value."""
 
@@ -228,16 +228,24 @@ def _flight(arguments: argparse.Namespace) -> FlightOptions | None:
     if arguments.follow or arguments.duration or arguments.stall or arguments.cpu_time:
         raise InvalidValueError("--last can't be combined with --cpu-time, --duration, --follow or --stall")
     from gilprobe.programs.flight_recording import FlightOptions
+
+    return FlightOptions(
+        parse_last(arguments.last),
+        _stall_limit(arguments.on_alarm, "--on-alarm"),
+        _signal_of(arguments.on_signal),
+    )
+
+
+def parse_last(text: str) -> float:
+    """Return how far back a flight recorder goes, seconds; raise InvalidValueError if it can't."""
     from gilprobe.tracing.flight_recorder import LONGEST_S, SHORTEST_S
 
-    last_s = parse_duration(arguments.last, "--last")
+    last_s = parse_duration(text, "--last")
     if not SHORTEST_S <= last_s <= LONGEST_S:
         raise InvalidValueError(
-            f"--last must be from {SHORTEST_S:g}s to {LONGEST_S:g}s, got {ascii(arguments.last)[:60]}"
+            f"--last must be from {SHORTEST_S:g}s to {LONGEST_S:g}s, got {ascii(text)[:60]}"
         )
-    return FlightOptions(
-        last_s, _stall_limit(arguments.on_alarm, "--on-alarm"), _signal_of(arguments.on_signal)
-    )
+    return last_s
 
 
 def _signal_of(name: str | None) -> int | None:

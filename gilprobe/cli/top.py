@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 
 from gilprobe.cli.arguments import add_packages, own_folders, packages_of, parse_pid
-from gilprobe.cli.record import add_what, parse_program
+from gilprobe.cli.record import add_what, parse_last, parse_program
 from gilprobe.durations import parse_duration
 from gilprobe.errors import GilProbeError, InvalidValueError, ProgramError, UnsupportedError
 
 TYPE_CHECKING = False  # as in gilprobe/__init__.py: a watched process loads no typing
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from typing import Any
 
     from gilprobe.cli.output import Output
@@ -40,7 +40,7 @@ def register(commands: argparse._SubParsersAction[Any]) -> None:
         usage="gilprobe top [OPTION ...] PID | SCRIPT [ARG ...] | -m MODULE [ARG ...] | -c CODE [ARG ...]",
         epilog="Arguments after SCRIPT, MODULE or CODE go to the program. Put -- before a SCRIPT that begins "
         "with -, or is a number. Keys: h, w, o, n sort; space freezes; arrows and enter pick a thread; r "
-        "writes a report; q quits, and ends a program; a process PID goes on.",
+        "writes a report, d the last TIME; q quits, and ends a program; a process PID goes on.",
         allow_abbrev=False,
     )
     parser.add_argument("pid", metavar="PID", nargs="?", help="a process that runs: a CPython from 3.11 on")
@@ -49,6 +49,12 @@ def register(commands: argparse._SubParsersAction[Any]) -> None:
     )
     parser.add_argument(
         "--json", action="store_true", help="print a line of JSON each time instead; needs no terminal"
+    )
+    parser.add_argument(
+        "--last",
+        metavar="TIME",
+        help="keep the last TIME in the process, from 1s to an hour: the key d, the signal USR1 to gilprobe "
+        "top, and the program's end write a recording of it",
     )
     add_what(parser, ("--no-stacks", "--no-looks", "--locks"))
     add_packages(parser)
@@ -72,6 +78,7 @@ def execute(arguments: argparse.Namespace, output: Output) -> int | Callable[[],
     if pid is None:
         parse_program(arguments.program, "top")
     interval_s = _interval(arguments.interval)
+    arguments.last_s = None if arguments.last is None else parse_last(arguments.last)
     own = own_folders(arguments.own)
     packages = packages_of(arguments)
     if packages and pid is None:
@@ -80,7 +87,7 @@ def execute(arguments: argparse.Namespace, output: Output) -> int | Callable[[],
         raise InvalidValueError(
             "input and output must be a terminal; without one use --json, before the program"
         )
-    with _ends_on_signals():
+    with _handled(_leave, "SIGTERM", "SIGHUP"):  # so that the terminal is restored
         if pid is not None:
             return _attached(arguments, output, (pid, packages), interval_s, own)
         return _started(arguments, output, interval_s, own)
@@ -132,7 +139,7 @@ def _attached(
     except ProcessLookupError:
         raise ProcessGoneError(f"process {pid} has ended") from None
     with process, SharedFolder(pid, packages) as folder, Listener(folder) as listener:
-        order = {"path": listener.path, "options": _options(arguments)}
+        order = {"path": listener.path, "options": _options(arguments), "last_s": arguments.last_s}
         injected = inject(
             pid,
             "gilprobe.live.server",
@@ -185,7 +192,8 @@ def _watched(arguments: argparse.Namespace, output: Output, socket: str) -> int 
         if sys.stderr is not None:
             sys.stderr.write(f"{error}\n")
         return _MISSING
-    serve(path=socket, options=_options(arguments))
+    last_s = None if arguments.last is None else parse_last(arguments.last)
+    serve(path=socket, options=_options(arguments), last_s=last_s)
     output.closed = True  # standard output belongs to the program
 
     def launch() -> int:
@@ -198,23 +206,22 @@ def _watched(arguments: argparse.Namespace, output: Output, socket: str) -> int 
 # ---- in the viewer's process ----
 
 
-class _ends_on_signals:  # noqa: N801  # a context manager
-    """Turns SIGTERM and SIGHUP into an exit, so that the terminal is restored."""
+@contextmanager
+def _handled(handler: Callable[[int, object], None], *signals: str) -> Iterator[None]:
+    """Let a function handle signals, named as SIGTERM, for the length of a block."""
+    import signal
 
-    def __enter__(self) -> None:
-        import signal
+    numbers = [getattr(signal, name) for name in signals]
+    before = {number: signal.signal(number, handler) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, earlier in before.items():
+            signal.signal(number, earlier)
 
-        self._before = {one: signal.signal(one, self._leave) for one in (signal.SIGTERM, signal.SIGHUP)}
 
-    @staticmethod
-    def _leave(number: int, _frame: object) -> None:
-        raise SystemExit(_SIGNALLED + number)
-
-    def __exit__(self, *_exception: object) -> None:
-        import signal
-
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
+def _leave(number: int, _frame: object) -> None:
+    raise SystemExit(_SIGNALLED + number)
 
 
 def _start(arguments: argparse.Namespace, path: str) -> ProcessGroup:
@@ -244,6 +251,7 @@ def _own_options(arguments: argparse.Namespace) -> list[str]:
     words = ["top"]
     words += [] if arguments.stacks else ["--no-stacks"]
     words += [] if arguments.looks else ["--no-looks"]
+    words += [] if arguments.last is None else ["--last", arguments.last]
     return words + (["--locks"] if arguments.locks else [])
 
 
@@ -269,23 +277,28 @@ def _view(
 
     `words` are a title, and what is said of the process when the user has left.
     """
+    from gilprobe.live.faces import JsonLines, Terminal
     from gilprobe.live.viewer import Viewer
 
     process, listener = seen
-    if arguments.json:
-        from gilprobe.live.faces import JsonLines
+    last_s = arguments.last_s
 
-        face = JsonLines(output.write, lambda: output.closed)
-        with closing(Viewer(process, listener, face, interval_s=interval_s, own=own)) as viewer:
+    def run(face: JsonLines | Terminal) -> bool:
+        viewer = Viewer(process, listener, face, interval_s=interval_s, own=own, keeps=last_s is not None)
+        signals = () if last_s is None else ("SIGUSR1",)
+        with closing(viewer), _handled(lambda *_: viewer.ask_last_seconds(), *signals):
             return viewer.run()
+
+    if arguments.json:
+        from gilprobe.cli.output import complain
+
+        return run(JsonLines(output.write, lambda: output.closed, complain))
     from rich.console import Console
 
-    from gilprobe.live.faces import Terminal
-
     title, left = words
-    screen = Terminal(Console(), 0, title=title, pid=process.pid, interval_s=interval_s)
-    with screen, closing(Viewer(process, listener, screen, interval_s=interval_s, own=own)) as viewer:
-        ended = viewer.run()
+    screen = Terminal(Console(), 0, title=title, pid=process.pid, interval_s=interval_s, last_s=last_s)
+    with screen:
+        ended = run(screen)
     screen.leave_last(process.how_ended() if ended else left, ended=ended)
     return ended
 

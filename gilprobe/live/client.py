@@ -11,6 +11,7 @@ import socket
 import stat
 import struct
 import tempfile
+from binascii import a2b_base64
 from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING
 from gilprobe import __version__
 from gilprobe.errors import FormatError, GilProbeError, InvalidValueError
 from gilprobe.live.differences import read_between
-from gilprobe.live.server import PROTOCOL
+from gilprobe.live.server import ASK_READING, ASK_RECORDING, PROTOCOL
 from gilprobe.model import codec
 from gilprobe.tracing.sent_snapshot import SnapshotReader
 
@@ -158,6 +159,8 @@ class ReadingStream:
         Whether the program has closed the connection.
     report : Report or None
         The last one: all since the start of the trace.
+    recordings : list of (bytes or None)
+        Recordings of the last seconds that have come; None for one that could not be made.
     """
 
     def __init__(self, connection: socket.socket, own: Sequence[str] = ()) -> None:
@@ -168,6 +171,7 @@ class ReadingStream:
         self._window: deque[Report] = deque()
         self.asked = self.ended = False
         self.report: Report | None = None
+        self.recordings: list[bytes | None] = []
 
     @property
     def ready(self) -> bool:
@@ -180,11 +184,17 @@ class ReadingStream:
 
     def ask(self) -> None:
         """Ask for a reading."""
+        self.asked = self._send(ASK_READING)
+
+    def ask_last_seconds(self) -> None:
+        """Ask for a recording of the last seconds."""
+        self._send(ASK_RECORDING)
+
+    def _send(self, what: bytes) -> bool:
         try:
-            self._connection.send(b"?")
+            return self._connection.send(what) == len(what)
         except OSError:  # it has ended: what it sent before is still to be read
-            return
-        self.asked = True
+            return False
 
     def take(self) -> list[Reading]:
         """Return the readings that have come; there may be none yet.
@@ -234,6 +244,9 @@ class ReadingStream:
         if self._reader is None:
             self._reader = _greeted(document)
             return None
+        if "recording" in document:
+            self.recordings.append(_last_seconds(document["recording"]))
+            return None
         snapshot = document.get("snapshot")
         if not isinstance(snapshot, dict) or not isinstance(document.get("final"), bool):
             raise FormatError("a line from the program must have a snapshot, and say whether it is the last")
@@ -254,6 +267,17 @@ class ReadingStream:
     def close(self) -> None:
         """Leave: the program then traces itself no longer."""
         self._connection.close()
+
+
+def _last_seconds(text: object) -> bytes | None:
+    if text is None:
+        return None
+    try:
+        if isinstance(text, str):
+            return a2b_base64(text, strict_mode=True)
+    except ValueError:
+        pass
+    raise FormatError("a recording from the program must be base64")
 
 
 def _greeted(hello: dict[str, Any]) -> SnapshotReader:

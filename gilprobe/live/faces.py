@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gilprobe.live.kept_files import KeptFiles
 from gilprobe.live.keyboard import Keyboard
 from gilprobe.live.screen import Screen, Status
 from gilprobe.render.shared.words import visible
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 _KEPT_OUTPUT = 1 << 14
 _LAST_LINES = 20
-_REPORTS = 1000
 
 
 class JsonLines:
@@ -34,10 +33,14 @@ class JsonLines:
         Takes a line.
     closed : callable
         Returns whether the reader has left.
+    tell : callable
+        Takes a message, which is no line.
     """
 
-    def __init__(self, write: Callable[[str], None], closed: Callable[[], bool]) -> None:
-        self._write, self._closed = write, closed
+    def __init__(
+        self, write: Callable[[str], None], closed: Callable[[], bool], tell: Callable[[str], None]
+    ) -> None:
+        self._write, self._closed, self._tell = write, closed, tell
 
     def show(self, reading: Reading, report: Report) -> None:  # noqa: ARG002  # for other faces
         """Write a reading."""
@@ -53,8 +56,13 @@ class JsonLines:
         """Return None: nothing is typed."""
         return None
 
-    def typed(self) -> None:
-        """Do nothing."""
+    def typed(self) -> bool:
+        """Return False: nothing is typed."""
+        return False
+
+    def kept(self, message: str) -> None:
+        """Tell that a file was written, or why not."""
+        self._tell(message)
 
     def left(self) -> bool:
         """Return whether the reader has left."""
@@ -76,12 +84,24 @@ class Terminal:
         The program, for names of reports.
     interval_s : float
         Time between two readings, seconds.
+    last_s : float or None
+        How far back the program keeps what happened, seconds; None: it does not.
     """
 
-    def __init__(self, console: Console, descriptor: int, *, title: str, pid: int, interval_s: float) -> None:
+    def __init__(
+        self,
+        console: Console,
+        descriptor: int,
+        *,
+        title: str,
+        pid: int,
+        interval_s: float,
+        last_s: float | None = None,
+    ) -> None:
         self._console = console
         self._keyboard = Keyboard(descriptor)
-        self._title, self._pid, self._interval_s = title, pid, interval_s
+        self._title, self._interval_s, self._last_s = title, interval_s, last_s
+        self._files, self._kept = KeptFiles(pid), ""
         self._screen = Screen()
         self._report: Report | None = None
         self._output = bytearray()
@@ -120,6 +140,8 @@ class Terminal:
         self._ended = words if ended else ""
         self._message = f"the program {words}"
         self._console.print(self._drawn(printed=()))
+        if self._kept:
+            self._console.print(self._kept, markup=False, highlight=False, soft_wrap=True)
         lines = self._lines(_LAST_LINES)
         if lines:
             self._console.print("It printed last:", style="bold", highlight=False)
@@ -146,46 +168,44 @@ class Terminal:
         """Return the keyboard's descriptor."""
         return None if self._left else self._keyboard.fileno()
 
-    def typed(self) -> None:
-        """Do what the keys say."""
+    def typed(self) -> bool:
+        """Do what the keys say; return whether a recording of the last seconds is asked for."""
         keys = self._keyboard.keys()
         if keys is None:
             self._left = True
-            return
+            return False
+        asked = False
         for key in keys:
             self._message = ""
             if key == "q":
                 self._left = True
             elif key == "r":
-                self._message = self._saved()
+                self._message = self._files.report(self._report)
+            elif key == "d":
+                asked = self._last_s is not None
+                self._message = "asked for a recording" if asked else "no recording: start with --last 30s"
             else:
                 self._screen.press(key)
+        self._draw()
+        return asked
+
+    def kept(self, message: str) -> None:
+        """Tell that a file was written, or why not."""
+        self._message = self._kept = message
         self._draw()
 
     def left(self) -> bool:
         """Return whether the user wants to leave."""
         return self._left
 
-    def _saved(self) -> str:
-        """Write a report of all that was seen; return the message about that."""
-        if self._report is None:
-            return "there is nothing to write yet"
-        names = (Path(f"gilprobe-top-{self._pid}-{number}.json") for number in range(1, _REPORTS))
-        path = next((name for name in names if not name.exists()), None)
-        if path is None:
-            return "not written: there are too many reports"
-        try:
-            self._report.save(path)
-        except OSError as error:
-            return f"not written: {path}: {error.strerror or error}"
-        return f"written: gilprobe report {path}"
-
     def _lines(self, most: int) -> tuple[str, ...]:
         text = self._output.decode("utf-8", "replace").rstrip("\n")
         return tuple(visible(line.expandtabs()) for line in text.split("\n")[-most:]) if text else ()
 
     def _drawn(self, printed: tuple[str, ...]) -> object:
-        status = Status(self._title, self._interval_s, self._late_s, self._message, printed, self._ended)
+        status = Status(
+            self._title, self._interval_s, self._late_s, self._message, printed, self._ended, self._last_s
+        )
         size = self._console.size
         return self._screen.drawn(status, width=size.width, height=size.height)
 

@@ -53,6 +53,8 @@ class Status:
         The last lines that the program printed.
     ended : str
         How the program ended; empty while it runs.
+    last_s : float or None
+        How far back a recording goes that can be asked for, seconds.
     """
 
     title: str
@@ -61,6 +63,7 @@ class Status:
     message: str = ""
     printed: tuple[str, ...] = ()
     ended: str = ""
+    last_s: float | None = None
 
 
 class Screen:
@@ -157,9 +160,10 @@ class Screen:
     def _foot(self, status: Status) -> Text:
         if status.message:
             return _text(status.message, "bold")
-        if self.opened:
-            return _text("enter back  arrows another thread  space freeze  r report  q quit", "dim")
-        return _text("h w o n sort  space freeze  arrows enter thread  r report  q quit", "dim")
+        picking = "enter back  arrows another thread  space freeze"
+        words = picking if self.opened else "h w o n sort  space freeze  arrows enter thread"
+        last = "" if status.last_s is None else f"  d last {duration(status.last_s)}"
+        return _text(f"{words}{last}  r report  q quit", "dim")
 
     def _body(self, reading: Reading, rows: int) -> list[RenderableType]:
         picked = next((one for one in reading.threads if _identity(one) == self._picked), None)

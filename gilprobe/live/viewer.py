@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from gilprobe.errors import GilProbeError
 from gilprobe.live.client import ReadingStream
+from gilprobe.live.kept_files import KeptFiles
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,8 +40,11 @@ class Face(Protocol):
     def keyboard(self) -> int | None:
         """Return a descriptor that is readable when :meth:`typed` should be called; None: there is none."""
 
-    def typed(self) -> None:
-        """Read what was typed."""
+    def typed(self) -> bool:
+        """Read what was typed; return whether the user asks for a recording of the last seconds."""
+
+    def kept(self, message: str) -> None:
+        """Tell that a file was written, or why not."""
 
     def left(self) -> bool:
         """Return whether the user wants to leave."""
@@ -123,6 +127,8 @@ class Viewer:
         Time between two readings, seconds.
     own : sequence of str
         Folders of the user's own code.
+    keeps : bool
+        Whether the program keeps its last seconds: then its end leaves a file.
     """
 
     def __init__(
@@ -133,10 +139,13 @@ class Viewer:
         *,
         interval_s: float,
         own: Sequence[str] = (),
+        keeps: bool = False,
     ) -> None:
         self._group, self._listener, self._face = group, listener, face
-        self._interval_s, self._own = interval_s, own
+        self._interval_s, self._own, self._keeps = interval_s, own, keeps
+        self._files = KeptFiles(group.pid)
         self._stream: ReadingStream | None = None
+        self._final = False
         self._output: int | None = None
         with suppress(KeyError):
             self._output = group.fileno("stdout")
@@ -155,8 +164,8 @@ class Viewer:
             if self._group.how_ended():
                 self._drain()
                 return True
-            if self._face.keyboard() in ready:
-                self._face.typed()
+            if self._face.keyboard() in ready and self._face.typed():
+                self.ask_last_seconds()
             if self._output in ready:
                 self._read_output()
             if self._listener.fileno() in ready and self._stream is None:
@@ -165,6 +174,11 @@ class Viewer:
                 self._take()
             self._ask()
         return False
+
+    def ask_last_seconds(self) -> None:
+        """Ask for a recording of the last seconds, which becomes a file; also from a signal's handler."""
+        if self._stream is not None and self._keeps:
+            self._stream.ask_last_seconds()
 
     def close(self) -> None:
         """Leave the program."""
@@ -208,8 +222,12 @@ class Viewer:
     def _take(self) -> None:
         if self._stream is not None:
             for reading in self._stream.take():
+                self._final = reading.final
                 if self._stream.report is not None:
                     self._face.show(reading, self._stream.report)
+            for content in self._stream.recordings:
+                self._face.kept(self._files.last_seconds(content))
+            self._stream.recordings.clear()
             # A program of ours may run on; of another process there is nothing else to see.
             if self._stream.ended and isinstance(self._group, Stranger) and not self._group.wait(_END_S):
                 raise GilProbeError(f"process {self._group.pid} answers no longer: its connection was closed")
@@ -230,3 +248,6 @@ class Viewer:
         if self._stream is None:
             self._accept()
         self._take()
+        # One that was killed has sent no recording: the last report is what can be had.
+        if self._stream is not None and self._keeps and not self._final:
+            self._face.kept(self._files.report(self._stream.report))

@@ -56,10 +56,11 @@ class PlainData:
 
     def __init__(self, *values: Any, **named: Any) -> None:
         names = self.__match_args__
-        if len(values) + len(named) == len(names) and not named.keys() - names[len(values) :]:
-            values += tuple([named[name] for name in names[len(values) :]])
-        else:
-            values = self._completed(values, named)
+        if named or len(values) != len(names):
+            if len(values) + len(named) == len(names) and not named.keys() - names[len(values) :]:
+                values += tuple([named[name] for name in names[len(values) :]])
+            else:
+                values = self._completed(values, named)
         for put, value in zip(self._puts, values):  # noqa: B905  # of one length, and reports have many rows
             put(self, value)
         self.__post_init__()

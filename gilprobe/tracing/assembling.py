@@ -384,16 +384,20 @@ class _NamedPart:
             left[waiter] = left.get(waiter, 0) - wait_ns
             totals[waiter, holder, ended] += wait_ns
         shared, unshared_ns = self._looks.waits(totals)
-        for (waiter, holder, place), (wait_ns, looks, spread) in shared.items():
+        caused: dict[int | None, int] = defaultdict(int)
+        for (_, _, place), (wait_ns, _, _) in shared.items():
+            caused[place] += wait_ns
+        told: dict[int | None, tuple[_Spot, int | None, Running | None]] = {}
+        for place, caused_ns in caused.items():  # of which there are far fewer
             site, stack = self.site(place), None
-            sites[site][CAUSED] += wait_ns
+            sites[site][CAUSED] += caused_ns
             if self.totals["stacks"]:
                 stack = self._stack(place, stacks)
-                stacks.rows[stack][CAUSED] += wait_ns
+                stacks.rows[stack][CAUSED] += caused_ns
             task = self._task(place)
-            running = None if task is None else tasks.add(task, caused_ns=wait_ns)
-            whom = *self._whom(waiter), *self._whom(holder)
-            _add(blame[(*whom, site, stack, running)], (wait_ns, looks, spread))
+            told[place] = site, stack, None if task is None else tasks.add(task, caused_ns=caused_ns)
+        for (waiter, holder, place), row in shared.items():
+            _add(blame[(*self._whom(waiter), *self._whom(holder), *told[place])], row)
         for number, wait_ns in left.items():
             if self.totals["sites"] and wait_ns > 0:
                 blame[(*self._whom(number), "", 0, _NOBODYS, None, None)][0] += wait_ns
@@ -656,7 +660,7 @@ def _ranked_blame(
     sums: _BlameSums, rank_of_stack: Mapping[int, int], rank_of_task: Mapping[Running, int]
 ) -> tuple[Blame, ...]:
     rows = [
-        Blame(
+        Blame(  # without names: there may be many thousands of them
             waiter,
             waiter_id,
             holder,
@@ -666,10 +670,10 @@ def _ranked_blame(
             frame.line,
             None if stack is None else rank_of_stack[stack],
             wait_ns,
-            callee=callee,
-            looks=looks,
-            effective_looks=_effective(wait_ns, looks, spread),
-            task=None if task is None else rank_of_task[task],
+            callee,
+            looks,
+            _effective(wait_ns, looks, spread),
+            None if task is None else rank_of_task[task],
         )
         for (waiter, waiter_id, holder, holder_id, (frame, callee), stack, task), row in sums.items()
         for wait_ns, looks, spread in (row,)

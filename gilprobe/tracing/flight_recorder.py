@@ -154,11 +154,15 @@ class FlightRecorder:
         OSError
             If the file can't be written.
         """
-        with self._lock:
-            _, started_unix_ns, trace = self._oldest()
-            content = _recording(trace, started_unix_ns, self.last_s, sys._getframe(1))
+        content = self._content(sys._getframe(1))
         with replacing(path) as file:
             file.write(content)
+
+    def _content(self, frame: FrameType | None = None) -> bytes:
+        """Return what :meth:`dump` writes; `frame` is where the calling thread is."""
+        with self._lock:
+            _, started_unix_ns, trace = self._oldest()
+            return _recording(trace, started_unix_ns, self.last_s, frame)
 
     def report(self) -> Report:
         """Return a report of the last seconds.
@@ -304,7 +308,7 @@ def _complain(text: str) -> None:
 # ---- the file ----
 
 
-def _recording(trace: Trace, started_unix_ns: int, last_s: float, frame: FrameType) -> bytes:
+def _recording(trace: Trace, started_unix_ns: int, last_s: float, frame: FrameType | None) -> bytes:
     """Return a recording of a trace that runs, as it would be written if it ended now."""
     session, locks = trace._session, trace._locks
     read = [] if session is None else session.read(frame)

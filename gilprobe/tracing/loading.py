@@ -78,13 +78,15 @@ def report_of(recording: Recording, longest_waits: int | None = None) -> Report:
     FormatError
         If the process was killed too early, or the numbers contradict each other.
     """
-    locks = recording.told_locks()
+    locks = recording.locks
     alone = locks is not None and not recording.interpreters  # without a GIL
     if not recording.meta or (0 not in recording.interpreters and not alone):
         raise FormatError(f"{recording.path!r} is too short: it has no description of the process")
     recorded = sorted(recording.interpreters.values(), key=lambda one: one.number)
     doubts = [f"the file is cut off after byte {recording.size}"] if recording.truncated else []
     doubts += recording.doubts
+    if locks is not None and not recording.complete:
+        doubts.append("the process was killed: its last waits for locks may be missing")
     if recording.done is not None and recording.done["reason"] == "signal":
         number = recording.done.get("signal", 0)
         doubts.append(f"signal {number} ended the process: what threads did at that moment may be missing")

@@ -258,20 +258,6 @@ class Recording:
             name = self.names.get(native_id, name)
         return Naming(name or os_name or f"thread {native_id}", bool(name))
 
-    def told_locks(self) -> LockPart | None:
-        """Return what was booked of locks; of a process that was killed before, what single waits say.
-
-        Raises
-        ------
-        FormatError
-            If the file has changed since it was opened.
-        OSError
-            If it can't be read.
-        """
-        if self.locks is None and self.lock_names is not None:
-            return self.lock_names.booked(payload for _, payload in self.timeline().chunks(b"LWAT"))
-        return self.locks
-
     def event_sums(self) -> dict[tuple[int, int], EventSums]:
         """Return each thread's sums, by the numbers of its interpreter and its account; 0 if not read."""
         return {
@@ -465,6 +451,7 @@ class _Loader:
         self.snapshots: dict[int, tuple[int, bytes]] = {}  # the last one of each interpreter, and its offset
         self.seen: dict[int, list[_Seen]] = {}
         self.under_way: dict[int, _Seen] = {}  # in the last snapshot
+        self.locks: tuple[int, bytes] | None = None  # the last LOCK, and its offset
         self.late: dict[int, list[tuple[int, int, int]]] = {}  # EVNT behind it: offset, size, events
         self.late_pauses: dict[int, list[tuple[int, int]]] = {}  # PAUS behind it: offset, size
 
@@ -496,9 +483,7 @@ class _Loader:
         elif kind == b"META":
             recording.meta = _checked_meta(payload)
         elif kind == b"LOCK":
-            from gilprobe.tracing.lock_part import LockPart
-
-            recording.locks = LockPart(payload)
+            self.locks = offset, payload
         elif kind == b"LNAM":
             self._lock_names().add(payload)
         elif kind == b"LWAT":
@@ -549,7 +534,7 @@ class _Loader:
         self.late_pauses.setdefault(number, []).append((offset, len(payload)))
 
     def decode_snapshots(self) -> None:
-        """Decode the last snapshot of each interpreter: earlier ones don't count."""
+        """Decode the last snapshot of each interpreter, and of locks: earlier ones don't count."""
         for number, (offset, payload) in self.snapshots.items():
             interpreter = self.recording.interpreters[number]
             with _naming(self.recording.path, offset):
@@ -558,6 +543,12 @@ class _Loader:
                 self._place_seen(number, snapshot)
             interpreter.snapshot = snapshot
             interpreter.dropped = max(interpreter.dropped, snapshot["totals"]["dropped_events"])
+        if self.locks is not None:
+            from gilprobe.tracing.lock_part import LockPart
+
+            offset, payload = self.locks
+            with _naming(self.recording.path, offset):
+                self.recording.locks = LockPart(payload)
 
     def _place_seen(self, number: int, snapshot: _Snapshot) -> None:
         interpreter, factor = self.recording.interpreters[number], snapshot["totals"]["factor"]

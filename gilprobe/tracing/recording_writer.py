@@ -102,15 +102,10 @@ class RecordingWriter:
         except OSError as error:
             raise OSError(error.errno, error.strerror, self.path) from None
 
-    def finish(self, locks: bytes | None = None) -> None:
-        """Write the rest and close the file, after the end of the trace. A second call does nothing.
-
-        `locks` is what was booked of locks, if it was.
-        """
+    def finish(self) -> None:
+        """Write the rest and close the file, after the end of the trace. A second call does nothing."""
         if self._cease_to_listen():
             self._put_names()
-            if locks is not None:
-                self.recorder.put(b"LOCK", locks)
         self.recorder.finish()
 
     def discard(self) -> None:

@@ -6,6 +6,7 @@ has not asked for this thread, so it ends before a fork, and goes on after it.
 
 from __future__ import annotations
 
+import _thread
 import os
 import threading
 import time
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _LONGEST_REST_S = 1.0  # that a fork waits for
+_POLL_S = 0.0005
 
 
 class RestingThread:
@@ -51,10 +53,10 @@ class RestingThread:
         """Wait for its end, which the caller has brought about; in the thread itself, don't wait."""
         _running.discard(self)
         thread = self._thread
-        if thread is threading.current_thread():
+        if _is_this(thread):
             return
-        if thread is not None:
-            thread.join()
+        while thread is not None and thread.is_alive():
+            time.sleep(_POLL_S)  # Thread.join would make the calling thread known to threading, for ever
         if self.rests:  # another thread forks: nobody else would do what is left
             self.rests = False
             self._run()
@@ -75,7 +77,7 @@ class RestingThread:
 
     def _rest(self) -> None:
         thread = self._thread
-        if thread is None or thread is threading.current_thread():
+        if thread is None or _is_this(thread):
             return
         until_s = time.monotonic() + _LONGEST_REST_S
         self.rests = True
@@ -83,7 +85,12 @@ class RestingThread:
         thread.join(_LONGEST_REST_S)
         # Up to 3.12 join returns before the system's thread is gone, and os.fork counts those of the system.
         while os.path.exists(f"/proc/self/task/{thread.native_id}") and time.monotonic() < until_s:  # noqa: PTH110
-            time.sleep(0.0005)
+            time.sleep(_POLL_S)
+
+
+def _is_this(thread: threading.Thread | None) -> bool:
+    """Return whether it is the calling one, which :mod:`threading` need not know: then it stays unknown."""
+    return thread is not None and thread.ident == _thread.get_ident()
 
 
 _running: set[RestingThread] = set()

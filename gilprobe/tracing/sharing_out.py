@@ -251,30 +251,31 @@ class Looks:
         unshared_ns : int
             The part without a look, which stayed where the holds ended.
         """
+        keys: dict[tuple[int, Place], Hashable] = {}
         rows: dict[Hashable, int] = defaultdict(int)
         for _, holder, ended in totals:
-            rows[self._key(holder, ended)] += 1
+            own = holder, ended
+            if own not in keys:
+                keys[own] = own if own in self._waits else self._alike(holder, ended)
+            rows[keys[own]] += 1
+        seen = {
+            (holder, ended): _most(self._told_by(key, ended), rows[key], ended)
+            for (holder, ended), key in keys.items()
+        }
         shared: dict[tuple[int, int, Place], list[int]] = defaultdict(lambda: [0, 0, 0])
         unshared_ns = 0
         paused = self._paused_waits(totals)
         for (waiter, holder, ended), total in totals.items():
             in_pauses, parts = paused.get((waiter, holder, ended), (0, []))
-            rest = self._rest(total - in_pauses, rows, holder, ended)
+            rest = _shared(total - in_pauses, seen[holder, ended])
             for place, part, looks, spread in (*parts, *(rest if total > in_pauses or not in_pauses else ())):
                 _add(shared[waiter, holder, place], part, looks, spread)
             unshared_ns += sum(part for _, part, looks, _ in rest if not looks)
         return {key: (part, looks, spread) for key, (part, looks, spread) in shared.items()}, unshared_ns
 
-    def _rest(self, total: int, rows: Mapping[Hashable, int], holder: int, ended: Place) -> _Shared:
-        """Share out what of a wait did not pass in pauses."""
-        key = self._key(holder, ended)
-        seen = self._waits.get(key) or self._like.get(key) or [(ended, 1, 0, 0)]
-        return _shared(total, _most(seen, rows[key], ended))
-
-    def _key(self, holder: int, ended: Place) -> Hashable:
-        """Return the key of the looks that tell of these holds."""
-        own = holder, ended
-        return own if own in self._waits else self._alike(holder, ended)
+    def _told_by(self, key: Hashable, ended: Place) -> _Seen:
+        """Return the places that tell of holds that ended in one."""
+        return self._waits.get(key) or self._like.get(key) or [(ended, 1, 0, 0)]
 
     def _paused_waits(
         self, totals: Mapping[tuple[int, int, Place], int]

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
 from gilprobe._native import recording as native
-from gilprobe.model.distribution import bucket_of_ns
 from gilprobe.model.locks import UNKNOWN
 from gilprobe.model.timeline import TimelineLockWait
 from gilprobe.report import Frame
 from gilprobe.tracing.lock_part import (
-    NOBODY,
-    NOBODY_SEEN,
-    LockPart,
     Payload,
     What,
     read_lock,
@@ -93,11 +88,6 @@ class LockNames:
         self._stacks.check(self._numbers[stack - 1] for stack in self._waited_in if stack)
         yield from map(_WaitTeller(self, who), _whole(chunks))
 
-    def booked(self, chunks: Iterable[bytes]) -> LockPart:
-        """Return the sums of LWAT chunks that were checked, where nothing else was booked."""
-        accounts = [(one.native_id, one.label, False, one.os_name) for one in self._accounts]
-        return _OfSingleWaits(accounts, self._places, self._locks, _whole(chunks))
-
     def name(self, account: int, who: Callable[[int, int, str], Naming]) -> str:
         """Return a thread's name."""
         return who(*self._accounts[account]).name if account else "(more threads)"
@@ -118,41 +108,6 @@ class LockNames:
         """Return the kind and the title of a lock."""
         what = self._locks[number - 1] if number else What(UNKNOWN)
         return what.kind, title_of(what, self._places)
-
-
-class _OfSingleWaits(LockPart):
-    """What single waits say of locks. Each counts as behind the thread that ended it."""
-
-    def __init__(
-        self,
-        accounts: list[tuple[int, int, bool, str]],
-        places: list[Frame],
-        locks: list[What],
-        rows: Iterable[_LockWait],
-    ) -> None:
-        self.final = self.hooks_lost = self.spins_seen = False
-        self.elapsed_ns = self.lost = self.lost_ns = 0
-        self._accounts, self._places, self._locks = accounts, places, locks
-        self.waits = defaultdict(lambda: [0, 0, 0, 0])
-        self.blame = defaultdict(int)
-        self.lengths = defaultdict(lambda: defaultdict(int))
-        for row in rows:
-            self._add(row)
-
-    def _add(self, row: _LockWait) -> None:
-        thread, lock, place, _, _, holder, holder_place, released_ns, start_ns, wait_ns, spun_ns = row
-        end_ns = start_ns + wait_ns
-        self.elapsed_ns = max(self.elapsed_ns, end_ns)
-        sums = self.waits[lock, thread, place]
-        sums[:] = sums[0] + 1, sums[1] + wait_ns, max(sums[2], wait_ns), sums[3] + min(spun_ns, wait_ns)
-        self.lengths[lock][bucket_of_ns(wait_ns)] += 1
-        behind_ns = min(max(released_ns - start_ns, 0), wait_ns) if holder else 0
-        if holder:
-            self.blame[lock, thread, place, NOBODY_SEEN + holder, holder_place] += behind_ns
-        self.blame[lock, thread, place, NOBODY if holder else NOBODY_SEEN, 0] += wait_ns - behind_ns
-
-    def _doubts(self) -> Iterator[str]:
-        yield "the process was killed: of locks only single waits are known, each as behind who ended it"
 
 
 class _WaitTeller:

@@ -139,7 +139,8 @@ class Trace:
                 )
             if wanted.locks:
                 locks = tracer.LockSession(
-                    recorder=None if writer is None or not options["timeline"] else writer.recorder,
+                    recorder=None if writer is None else writer.recorder,
+                    timeline=options["timeline"],
                     stacks=options["stacks"],
                     session=session,
                 )
@@ -220,7 +221,7 @@ class Trace:
         if session is not None:
             session.stop(_caller())
         if writer is not None:
-            writer.finish(None if locks is None else locks.read())
+            writer.finish()
         return session, locks
 
     def _forget(self, session: tracer.Session | None, locks: tracer.LockSession | None) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 from side_by_side import FREE_THREADED
 
@@ -114,7 +116,9 @@ def test_a_process_that_ends_meanwhile_is_told(start):
 def test_an_attachment_leaves_no_garbage_for_the_collector(start):
     process = start("import gc\ngc.disable()\n" + STATES["reads a pipe"])
     found = [call(process, "gc", "collect") for _ in range(3)]
-    assert found[-1] == 0
+    # From 3.14 on only the collector frees code without a GIL: the next attachment finds that of the last one.
+    expected = found[-2] if FREE_THREADED and sys.version_info >= (3, 14) else 0
+    assert found[-1] == expected
 
 
 def test_the_turns_of_threads_are_as_long_as_before(start):

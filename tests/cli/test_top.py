@@ -10,6 +10,7 @@ import pty
 import re
 import select
 import signal
+import stat
 import struct
 import subprocess
 import sys
@@ -22,6 +23,8 @@ from side_by_side import environment, outcome, start
 
 from gilprobe.cli.record import split
 from gilprobe.measuring.host import capabilities
+from gilprobe.report import Report
+from gilprobe.tracing.loading import load
 
 able = capabilities()
 needs_traces = pytest.mark.skipif(
@@ -64,6 +67,7 @@ def test_what_follows_the_program_is_the_programs():
         (("--json", "--interval", "1ms", "-c", "pass"), "--interval must be from 0.1s to 3600s"),
         (("--json", "--interval", "x", "-c", "pass"), "--interval must be a time above 0"),
         (("--json", "--own", "", "-c", "pass"), "--own must be a folder"),
+        (("--json", "--last", "1ms", "-c", "pass"), "--last must be from 1s to 3600s"),
     ],
 )
 def test_bad_arguments_are_one_line(tmp_path, arguments, rule):
@@ -114,6 +118,21 @@ def test_the_programs_end_is_told(tmp_path, code, expected, finals):
     status, out, _ = outcome(start(top("--json", "-c", code), tmp_path))
     assert status == expected
     assert [one["final"] for one in readings(out)].count(True) == finals
+
+
+@needs_traces
+def test_a_signal_writes_the_last_seconds_and_a_program_that_is_killed_leaves_a_report(tmp_path):
+    code = WAITING.replace("sys.exit(7)", "os.kill(os.getpid(), 9)")
+    process = started(("--json", "--interval", "100ms", "--last", "30s", "-c", code, "gate"), tmp_path)
+    process.stdout.readline()  # from now on it handles the signal
+    process.send_signal(signal.SIGUSR1)
+    assert b"written: gilprobe report gilprobe-top-" in process.stderr.readline()
+    (tmp_path / "gate").touch()
+    status, _, err = outcome(process)
+    assert (status, err.count("written")) == (128 + 9, 1)
+    recording, report = sorted(tmp_path.glob("gilprobe-top-*-1.*"))
+    assert load(recording).report.threads
+    assert Report.load(report).threads
 
 
 @needs_traces
@@ -233,6 +252,8 @@ def test_a_terminal_shows_threads_obeys_keys_and_is_restored_when_the_user_quits
     shown = terminal("--interval", "100ms", "-c", WAITING, mark)
     shown.until(ENTERS)
     shown.until("worker-1")
+    shown.press(b"d")
+    shown.until("start with --last")
     shown.press(b"n")
     shown.until("by name")
     shown.press(b" ")
@@ -259,12 +280,19 @@ def test_a_terminal_shows_threads_obeys_keys_and_is_restored_when_the_user_quits
 
 @needs_traces
 def test_a_program_that_ends_leaves_the_last_screen_and_its_status(terminal, tmp_path):
-    shown = terminal("--interval", "100ms", "-c", WAITING, "gate")
+    shown = terminal("--interval", "100ms", "--last", "30s", "-c", WAITING, "gate")
     shown.until("worker-1")
+    shown.until("d last 30 s")
+    shown.press(b"d")
+    shown.until("written: gilprobe report gilprobe-top-[0-9]+-1.gilprobe")
     (tmp_path / "gate").touch()
     assert shown.status() == 7
     last = re.split(LEAVES, shown.shown)[-1]
     assert "ended with status 7" in last
+    assert re.search("written: gilprobe report gilprobe-top-[0-9]+-2.gilprobe", last)
+    for written in tmp_path.glob("gilprobe-top-*"):
+        assert "worker-1" in [thread.name for thread in load(written).report.threads]
+        assert stat.S_IMODE(written.stat().st_mode) == 0o600
     assert "MainThread" in last
     assert "done" in last  # what the program printed
     assert termios.tcgetattr(shown.its) == shown.before

@@ -9,6 +9,7 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from gilprobe.live import client
 from gilprobe.live.client import Listener, ReadingStream
 from gilprobe.live.server import PROTOCOL, serve
 from gilprobe.model import codec
+from gilprobe.tracing.loading import load
 from gilprobe.tracing.sent_snapshot import SnapshotReader, SnapshotSender
 from gilprobe.tracing.tracer import Trace
 
@@ -110,6 +112,21 @@ def test_a_program_answers_when_it_is_asked_and_traces_itself_no_longer_than_tha
 
 
 @needs_traces
+def test_a_program_that_keeps_its_last_seconds_sends_them_when_it_is_asked(tmp_path):
+    before, threads = tracer.sessions() + tracer.lock_sessions(), set(threading.enumerate())
+    with Listener() as listener:
+        serve(path=listener.path, options={}, last_s=30.0)
+        stream = ReadingStream(listener.accept(os.getpid()))
+    stream.ask_last_seconds()
+    until(lambda: stream.take() == [] and stream.recordings)
+    (tmp_path / "last.gilprobe").write_bytes(stream.recordings[0])
+    assert "MainThread" in [one.name for one in load(tmp_path / "last.gilprobe").report.threads]
+    stream.close()
+    until(lambda: tracer.sessions() + tracer.lock_sessions() == before)
+    until(lambda: set(threading.enumerate()) <= threads)  # the thread that answered stays unknown
+
+
+@needs_traces
 def test_options_that_are_unknown_or_wrong_are_refused_and_leave_nothing():
     before = tracer.sessions() + tracer.lock_sessions()
     with Listener() as listener:
@@ -187,6 +204,8 @@ def snapshot(**changes):
         snapshot(labels=[]),
         snapshot(warnings=[1]),
         json.dumps({"snapshot": SNAPSHOT, "final": 1}).encode(),
+        b'{"recording": 3}',
+        b'{"recording": "!"}',
     ],
     ids=lambda line: ascii(line[:40]),
 )

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 from hostile_names import HOSTILE
+from made_up_timeline import MadeUpTimeline
 
+from gilprobe.model.timeline import TimelineLockWait
 from gilprobe.model.traced_process import TracedProcess
 from gilprobe.render.html import export_processes
 from gilprobe.render.shared.wait_summary import Question
@@ -46,10 +48,17 @@ def test_locks_stand_beside_the_gil(browser, with_locks):
 
 
 def test_without_a_gil_the_page_is_about_locks(browser, without_gil):
-    browser.open(export_processes([TracedProcess("app.gilprobe", without_gil)]))
+    waits = (TimelineLockWait(11, "MainThread", "lock", "Lock `a`", 10, 700, 0, False, (), 0, "", None, 0),)
+    timeline = MadeUpTimeline((), (), (), waits=waits)
+    browser.open(export_processes([TracedProcess("app.gilprobe", without_gil, timeline)]))
     assert "for locks" in browser.run("return document.querySelector('h1').textContent")
     found = browser.run("return [...document.querySelectorAll('section')].map((section) => section.id)")
-    assert found == ["off", "locks", "flame", "environment"]
+    assert found == ["timeline", "off", "locks", "flame", "environment"]
+    browser.run("document.querySelector('.timeline-field').focus()")
+    press(browser, "n")
+    assert "MainThread waits 700 ns for Lock `a`" in browser.run(
+        "return document.querySelector('.timeline-panel').textContent"
+    )
     assert browser.console() == []
 
 

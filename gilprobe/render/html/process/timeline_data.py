@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gilprobe._native import pyramid as native
+from gilprobe.model.locks import WORK
+from gilprobe.model.timeline import TimelineThread
 from gilprobe.render.html.process.places import name
 from gilprobe.render.shared.lanes import lived, lives_of
 
@@ -88,13 +90,13 @@ def described(
         "extent_ns": survey.extent_ns,
         "events": survey.events,
         "dropped": timeline.dropped,
-        "threads": _described_threads(report, timeline, threads, survey, cast.shown),
+        "threads": _described_threads(report, threads, survey, cast.shown),
         "gils": cast.interpreters,
         "gil_of": [cast.gils[number] for number in cast.shown],
         "places": cast.places,
         "folded": cast.folded(survey),
         "pauses": _pauses(timeline, cast),
-        **_lock_waits(timeline, cast),
+        **_lock_waits(timeline, survey, cast),
         **(packed or _pyramid(rows, cast, timeline, most_bytes)),
     }
 
@@ -105,24 +107,59 @@ class _Survey:
 
     extent_ns: int
     events: int
+    cast: tuple[TimelineThread, ...]  # the timeline's threads, and others that only waited for locks
     threads: array[int]  # native.SUMS numbers per thread
+    locks: dict[int, _LockSums]  # of those that waited for locks
     places: array[int]  # held nanoseconds per place
 
     def sums(self, number: int) -> array[int]:
         """Return a thread's hold_ns, wait_ns, events, begin and end."""
         return self.threads[number * native.SUMS : (number + 1) * native.SUMS]
 
+    def begin_and_end(self, number: int) -> tuple[int, int]:
+        """Return the first and the last time at which a thread is seen."""
+        seen = [tuple(self.sums(number)[3:])] if self.sums(number)[2] else []
+        if number in self.locks:
+            seen.append((self.locks[number].first_ns, self.locks[number].last_ns))
+        return min(first for first, _ in seen), max(last for _, last in seen)
+
+
+@dataclass(slots=True)
+class _LockSums:
+    first_ns: int
+    last_ns: int = 0
+    wait_ns: int = 0  # without waits for work
+
+
+def _survey_locks(timeline: Timeline) -> tuple[tuple[TimelineThread, ...], dict[int, _LockSums]]:
+    """Return all threads, and the sums of those that waited for locks."""
+    cast = [*timeline.threads]
+    numbers = {(thread.native_id, thread.name): number for number, thread in enumerate(cast)}
+    found: dict[int, _LockSums] = {}
+    for wait in timeline.lock_waits():
+        number = numbers.setdefault((wait.thread_id, wait.thread), len(cast))
+        if number == len(cast):
+            cast.append(TimelineThread(wait.thread_id, wait.thread, 0))
+        sums = found.setdefault(number, _LockSums(max(wait.start_ns, 0)))
+        sums.first_ns = min(sums.first_ns, max(wait.start_ns, 0))
+        sums.last_ns = max(sums.last_ns, min(wait.start_ns + wait.duration_ns, _LARGEST_NS))
+        sums.wait_ns += 0 if wait.kind == WORK else wait.duration_ns
+    return tuple(cast), found
+
 
 def _survey(report: Report, timeline: Timeline) -> _Survey:
-    threads = array("Q", bytes(8 * native.SUMS * len(timeline.threads)))
+    cast, locks = _survey_locks(timeline)
+    threads = array("Q", bytes(8 * native.SUMS * len(cast)))
     places = array("Q", bytes(8 * len(timeline.places)))
     for batch in timeline.batches():
         native.survey(batch, _LARGEST_NS, threads, places)
-    last_ns = max(threads[4 :: native.SUMS], default=0)
+    last_ns = max([*threads[4 :: native.SUMS], *(sums.last_ns for sums in locks.values())], default=0)
     return _Survey(
         extent_ns=min(max(report.elapsed_ns, last_ns, 1), _LARGEST_NS),
         events=sum(threads[2 :: native.SUMS]),
+        cast=cast,
         threads=threads,
+        locks=locks,
         places=places,
     )
 
@@ -130,7 +167,8 @@ def _survey(report: Report, timeline: Timeline) -> _Survey:
 class _Cast:
     """Which threads have rows, and the names of places.
 
-    The threads that held and waited longest have rows. Threads and places are sorted by hold, longest first.
+    The threads that held and waited longest have rows; without a GIL, those that waited longest for locks.
+    Threads and places are sorted by hold, longest first.
 
     Attributes
     ----------
@@ -147,24 +185,32 @@ class _Cast:
     """
 
     def __init__(self, survey: _Survey, timeline: Timeline) -> None:
-        busy = [number for number in range(len(timeline.threads)) if survey.sums(number)[2]]
-        self.busy = busy
-        busiest = heapq.nlargest(MOST_ROWS, busy, key=lambda number: sum(survey.sums(number)[:2]))
-        self.shown = sorted(busiest, key=lambda number: survey.sums(number)[0], reverse=True)
-        self.interpreters = self._largest(survey, timeline)
+        self.busy = [
+            number for number in range(len(survey.cast)) if survey.sums(number)[2] or number in survey.locks
+        ]
+        locks_ns = {number: sums.wait_ns for number, sums in survey.locks.items()}
+        busiest = heapq.nlargest(
+            MOST_ROWS, self.busy, key=lambda number: (sum(survey.sums(number)[:2]), locks_ns.get(number, 0))
+        )
+        self.shown = sorted(
+            busiest, key=lambda number: (survey.sums(number)[0], locks_ns.get(number, 0)), reverse=True
+        )
+        self.interpreters = self._largest(survey)
         gil_of = {interpreter: number for number, interpreter in enumerate(self.interpreters)}
-        self.rows = array("I", [len(self.shown)]) * len(timeline.threads)
+        self.rows = array("I", [len(self.shown)]) * len(survey.cast)
         for row, number in enumerate(self.shown):
             self.rows[number] = row
         self.gils = array(
-            "I", (gil_of.get(thread.interpreter, len(self.interpreters)) for thread in timeline.threads)
+            "I", (gil_of.get(thread.interpreter, len(self.interpreters)) for thread in survey.cast)
         )
         self.places, self.names = _named(timeline.places, survey.places)
 
-    def _largest(self, survey: _Survey, timeline: Timeline) -> list[int]:
+    def _largest(self, survey: _Survey) -> list[int]:
         held: dict[int, int] = {}
         for number in self.busy:
-            interpreter = timeline.threads[number].interpreter
+            if not survey.sums(number)[2]:
+                continue
+            interpreter = survey.cast[number].interpreter
             held[interpreter] = held.get(interpreter, 0) + survey.sums(number)[0]
         self.all_interpreters = len(held)
         return sorted(heapq.nlargest(MOST_GILS, held, key=lambda interpreter: held[interpreter]))
@@ -209,16 +255,16 @@ def _leaf(frames: Sequence[Frame]) -> tuple[str, str, int]:
 
 
 def _described_threads(
-    report: Report, timeline: Timeline, threads: ThreadRows, survey: _Survey, shown: Sequence[int]
+    report: Report, threads: ThreadRows, survey: _Survey, shown: Sequence[int]
 ) -> list[dict[str, Any]]:
     """Return the rows' threads; `thread` is the number in the page, `NOWHERE` if unknown."""
     lives = lives_of(report)
     described = []
     for number in shown:
-        thread = timeline.threads[number]
+        thread = survey.cast[number]
         key = thread.native_id, thread.interpreter
-        hold_ns, wait_ns, events, first_ns, last_ns = survey.sums(number)
-        first_ns, last_ns = lived(first_ns, last_ns, lives.get(key), survey.extent_ns)
+        hold_ns, wait_ns, events, *_ = survey.sums(number)
+        first_ns, last_ns = lived(*survey.begin_and_end(number), lives.get(key), survey.extent_ns)
         described.append(
             {
                 "name": name(thread.name) or "?",
@@ -226,6 +272,7 @@ def _described_threads(
                 "thread": threads.number(thread.name, thread.native_id),
                 "hold_ns": hold_ns,
                 "wait_ns": wait_ns,
+                "lock_ns": survey.locks[number].wait_ns if number in survey.locks else 0,
                 "events": events,
                 "from_ns": first_ns,
                 "to_ns": last_ns,
@@ -248,24 +295,31 @@ def _pauses(timeline: Timeline, cast: _Cast) -> list[tuple[int, int, int, int]]:
     )
 
 
-def _lock_waits(timeline: Timeline, cast: _Cast) -> dict[str, Any]:
-    """Return the longest waits for locks by start (row, start, length, number of the lock), and the locks."""
+def _lock_waits(timeline: Timeline, survey: _Survey, cast: _Cast) -> dict[str, Any]:
+    """Return the longest waits for locks by start (row, start, length, number of the lock), and the locks.
+
+    `work` has the numbers of those that are work.
+    """
     row_of = {
-        (timeline.threads[number].native_id, timeline.threads[number].name): row
+        (survey.cast[number].native_id, survey.cast[number].name): row
         for row, number in enumerate(cast.shown)
     }
     known = (
-        (wait.duration_ns, wait.start_ns, row_of[wait.thread_id, wait.thread], wait.lock)
+        (wait.duration_ns, wait.start_ns, row_of[wait.thread_id, wait.thread], wait.lock, wait.kind == WORK)
         for wait in timeline.lock_waits()
         if (wait.thread_id, wait.thread) in row_of and wait.start_ns + wait.duration_ns <= _LARGEST_NS
     )
     longest = heapq.nlargest(MOST_LOCK_WAITS, known)
-    locks: dict[str, int] = {}
+    locks: dict[tuple[str, bool], int] = {}
     rows = [
-        (row, start_ns, duration_ns, locks.setdefault(name(lock), len(locks)))
-        for duration_ns, start_ns, row, lock in sorted(longest, key=lambda wait: wait[1])
+        (row, start_ns, duration_ns, locks.setdefault((name(lock), work), len(locks)))
+        for duration_ns, start_ns, row, lock, work in sorted(longest, key=lambda wait: wait[1])
     ]
-    return {"lock_waits": rows, "locks": list(locks)}
+    return {
+        "lock_waits": rows,
+        "locks": [lock for lock, _ in locks],
+        "work": [number for (_, work), number in locks.items() if work],
+    }
 
 
 def _exact(rows: native.Rows, cast: _Cast, timeline: Timeline, most_bytes: int) -> dict[str, Any] | None:

@@ -103,12 +103,29 @@ def test_the_longest_waits_for_locks_are_marks(report, monkeypatch):
             (99, "not shown", "a", 10, 900),
         )
     )
+    monkeypatch.setattr(module, "MOST_ROWS", 2)
     events = ((HOLD, 0, 0, 0, 100), (HOLD, 1, 0, 100, 10))
     timeline = MadeUpTimeline(TWO, PLACES, events, waits=waits)
     data = module.described(report, timeline, ThreadRows(report.threads))
     rows = {thread["name"]: row for row, thread in enumerate(data["threads"])}
     assert data["locks"] == ["b", "a"]
     assert data["lock_waits"] == [(rows[TWO[0].name], 300, 60, 0), (rows[TWO[1].name], 500, 70, 1)]
+
+
+def test_without_a_gil_threads_are_shown_with_their_waits_for_locks(report):
+    waits = tuple(
+        TimelineLockWait(id_, f"thread {id_}", kind, "a", start, ns, 0, False, PLACES[0], 0, "", None, 0)
+        for id_, kind, start, ns in ((31, "lock", 10, 5), (32, "work", 0, 100), (32, "lock", 110, 60))
+    )
+    timeline = MadeUpTimeline((), PLACES, (), waits=waits)
+    data = described(report, timeline, elapsed_ns=200)
+    assert (data["gils"], data["gil_of"], data["rows"], data["extent_ns"]) == ([], [0, 0], ["", ""], 200)
+    told = [
+        (row["name"], row["lock_ns"], row["from_ns"], row["to_ns"], row["events"]) for row in data["threads"]
+    ]
+    assert told == [("thread 32", 60, 0, 170, 0), ("thread 31", 5, 10, 15, 0)]
+    assert data["lock_waits"] == [(0, 0, 100, 0), (1, 10, 5, 1), (0, 110, 60, 1)]
+    assert (data["locks"], data["work"]) == (["a", "a"], [0])
 
 
 @quickly

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { TimelineModel, firstAfter } from "#scripts/process/timeline/model.js";
-import { lockWaitAt } from "#scripts/process/timeline/locks.js";
+import { countLockWaits, lockWaitAt } from "#scripts/process/timeline/locks.js";
 import { Columns, mix, pixel } from "#scripts/process/timeline/raster.js";
 import { moment, summary } from "#scripts/process/timeline/words.js";
 
@@ -170,6 +170,36 @@ test("what was found is told in a line", () => {
     "first holds the GIL for 200 ns in encode (app/encode.py:7)",
   );
   assert.equal(summary(model, model.at(model.gils[0], "holds", 400, 1)), "second holds the GIL for 200 ns in encode (app/encode.py:7)");
+});
+
+test("without a GIL the longest waits are those for locks, and the overview counts them", () => {
+  const waits = {
+    gils: [],
+    gil_of: [0, 0],
+    lock_waits: [
+      [0, 100, 50, 0],
+      [1, 100, 900, 1],
+      [1, 0, 300, 0],
+    ],
+    locks: ["Lock `a`", "Queue.get"],
+    work: [1],
+    exact: true,
+    rows: ["", ""],
+  };
+  const model = new TimelineModel(described(["first", "second"], waits));
+  assert.deepEqual(
+    model.longestLockWaits(0, 1000, 9).map((wait) => [wait.row.name, wait.start, wait.end]),
+    [
+      ["second", 0, 300],
+      ["first", 100, 150],
+    ],
+  );
+  const columns = [0, 0, 0, 0];
+  countLockWaits(model, columns);
+  assert.deepEqual(
+    columns.map((share) => share.toFixed(2)),
+    ["1.20", "0.20", "0.00", "0.00"],
+  );
 });
 
 test("a wait for a lock is found on its thread's row, and told", () => {

@@ -9,6 +9,7 @@ const TABLE_ROWS = 10;
 /** The label of a row; a thread's can be chosen. */
 export const label = (view, row, extent) => {
   const called = name(row.name, { class: "name timeline-name", title: row.name });
+  if (!view.model.hasGil) return threadLabel(view, row, called, [element("span", { class: "figure" }, `waits ${share(row.lock_ns, extent)}`)]);
   const figures = [
     element(
       "span",
@@ -20,6 +21,10 @@ export const label = (view, row, extent) => {
   const waits = element("span", { class: row.wait_ns > row.hold_ns ? "figure waits" : "figure" }, `waits ${share(row.wait_ns, extent)}`);
   figures.push(waits);
   figures[row.wait_ns > row.hold_ns ? 0 : 1].classList.add("lesser");
+  return threadLabel(view, row, called, figures);
+};
+
+const threadLabel = (view, row, called, figures) => {
   const swatch = element("span", { class: "swatch", "aria-hidden": "true" });
   swatch.style.background = view.threadColor(row.row);
   return element(
@@ -47,11 +52,15 @@ export const legend = (model) =>
   element(
     "div",
     { class: "timeline-legend muted" },
-    key("hold", "holds the GIL, in the thread's colour"),
-    key("wait", "waits for it"),
-    key("off", "neither"),
-    key("pause", "collects garbage, as it holds"),
-    ...(model.lockWaits.length ? [key("lock", "waits for a lock")] : []),
+    ...(model.hasGil
+      ? [
+          key("hold", "holds the GIL, in the thread's colour"),
+          key("wait", "waits for it"),
+          key("off", "neither"),
+          key("pause", "collects garbage, as it holds"),
+          ...(model.lockWaits.length ? [key("lock", "waits for a lock")] : []),
+        ]
+      : [key("lock first", "waits for a lock"), key("lock", "waits for work"), key("off", "neither: it runs, or the system blocks it")]),
   );
 
 export const button = (text, title, act) => element("button", { type: "button", title, "aria-label": title, onclick: act }, text);
@@ -66,7 +75,8 @@ export const notes = (data) => {
     );
   if (data.dropped) told.push(`Missing: ${plural(data.dropped, "event")}, which came faster than they were written.`);
   const { gils, threads, hold_ns: held, wait_ns: waited } = data.folded;
-  if (threads)
+  if (threads && !data.gils.length) told.push(`${plural(threads, "more thread")} have no row.`);
+  else if (threads)
     told.push(
       `${plural(threads, "more thread")} without a row held the GIL for ${duration(held)} and waited ${duration(waited)} in all.`,
     );

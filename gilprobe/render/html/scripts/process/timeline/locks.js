@@ -1,4 +1,5 @@
-// Waits for locks in the timeline: a bar below the line of the thread that waits, where it has no GIL.
+// Waits for locks in the timeline: a bar below the line of the thread that waits, where it has no GIL. In a
+// timeline without a GIL these are all there is.
 import { ROW_HEIGHT } from "./sizes.js";
 
 const THICK = 3;
@@ -7,10 +8,20 @@ const THICK = 3;
 export const drawLockWaits = (view, row, base) => {
   const { ratio, raster, colors, model } = view;
   if (row.isGil) return;
-  for (const { thread, start, end } of model.lockWaits) {
+  for (const { thread, start, end, isWork } of model.lockWaits) {
     if (thread !== row.row || end < view.from || start > view.to) continue;
     const [left, right] = [view.x(start) * ratio, view.x(end) * ratio];
-    raster.rectangle(left, base + Math.round(5 * ratio), Math.max(ratio, right - left), THICK * ratio, colors.muted);
+    raster.rectangle(left, base + Math.round(5 * ratio), Math.max(ratio, right - left), THICK * ratio, isWork || model.hasGil ? colors.muted : colors.wait);
+  }
+};
+
+/** Add to each column how many threads wait for a lock. */
+export const countLockWaits = (model, waiting) => {
+  const scale = waiting.length / model.extent;
+  for (const { start, end, isWork } of model.lockWaits) {
+    if (isWork) continue;
+    for (let x = Math.floor(start * scale); x < Math.min(waiting.length, end * scale); x++)
+      waiting[x] += Math.min(x + 1, end * scale) - Math.max(x, start * scale);
   }
 };
 

@@ -198,7 +198,14 @@ export class TimelineModel {
       to_ns: data.extent_ns,
     }));
     this.pauses = data.pauses.map(([thread, start, ns, generation]) => ({ thread, start, end: start + ns, generation }));
-    this.lockWaits = data.lock_waits.map(([thread, start, ns, lock]) => ({ thread, start, end: start + ns, lock: data.locks[lock] }));
+    const work = new Set(data.work);
+    this.lockWaits = data.lock_waits.map(([thread, start, ns, lock]) => ({
+      thread,
+      start,
+      end: start + ns,
+      lock: data.locks[lock],
+      isWork: work.has(lock),
+    }));
     this.rows = this.gils.flatMap((gil) => [gil, ...this.threads.filter((thread) => thread.gil === gil.gil)]);
     this.rows.push(...this.threads.filter((thread) => thread.gil >= this.gils.length));
     this.rows.forEach((row, index) => (row.index = index));
@@ -244,6 +251,10 @@ export class TimelineModel {
   /** Numbers of the places that are "function\nfile\nline". */
   placesNamed(text) {
     return this.data.places.flatMap((place, i) => (place.join("\n") === text ? [i + 1] : []));
+  }
+
+  get hasGil() {
+    return this.gils.length > 0;
   }
 
   gilOf(row) {
@@ -295,6 +306,13 @@ export class TimelineModel {
     }
     this.kept(found, most);
     return found.map((one) => this.interval(one.row, kind, one.i));
+  }
+
+  /** The waits for locks in a window, the longest first, as what can be chosen. */
+  longestLockWaits(from, to, most) {
+    const inside = this.lockWaits.filter((wait) => !wait.isWork && wait.end > from && wait.start < to);
+    inside.sort((a, b) => b.end - b.start - (a.end - a.start) || a.start - b.start);
+    return inside.slice(0, most).map((wait) => ({ kind: "lock", ...wait, row: this.threads[wait.thread] }));
   }
 
   /** Keep the longest, in order; return the length of the last, 0 if there are fewer. */

@@ -82,7 +82,7 @@ class Timeline {
     this.tables = element("div", {});
     this.more = element(
       "details",
-      { class: "timeline-tables", ontoggle: () => this.tell() },
+      { class: "timeline-tables", hidden: !this.model.hasGil, ontoggle: () => this.tell() },
       element("summary", {}, "The longest waits and holds of the window, as tables"),
       this.tables,
     );
@@ -164,10 +164,14 @@ class Timeline {
   }
 
   stepWait(by) {
-    this.waits = this.waits || this.model.longestIn("waits", 0, this.model.extent, MOST_WAITS);
+    this.waits = this.waits || this.longestWaits(0, this.model.extent, MOST_WAITS);
     if (!this.waits.length) return;
     this.wait = Math.max(0, Math.min(this.waits.length - 1, this.wait + by));
     this.goTo(this.waits[this.wait]);
+  }
+
+  longestWaits(from, to, most) {
+    return this.model.hasGil ? this.model.longestIn("waits", from, to, most) : this.model.longestLockWaits(from, to, most);
   }
 
   moveRow(by) {
@@ -176,7 +180,8 @@ class Timeline {
     const number = Math.max(0, Math.min(rows.length - 1, at));
     this.view.row = rows[number];
     this.reveal(number);
-    page.announce(`${rows[number].name}: held ${share(rows[number].hold_ns, this.model.extent)}`);
+    const [verb, ns] = this.model.hasGil ? ["held", rows[number].hold_ns] : ["waits", rows[number].lock_ns];
+    page.announce(`${rows[number].name}: ${verb} ${share(ns, this.model.extent)}`);
     this.view.request();
   }
 
@@ -184,6 +189,8 @@ class Timeline {
     const { view, model } = this;
     const row = view.row || model.threads[0];
     if (!row) return;
+    const lock = model.hasGil ? null : model.longestLockWaits(view.from, view.to, Infinity).find((wait) => wait.row === row);
+    if (lock) return this.choose(lock);
     for (const kind of row.isGil ? ["holds"] : ["waits", "holds"]) {
       const list = row[kind];
       let best = -1;
@@ -286,7 +293,7 @@ export const timelineSection = {
   id: "timeline",
   title: "Timeline",
   build: (container, data) => {
-    if (!data.timeline || !data.timeline.events) return false;
+    if (!data.timeline || !(data.timeline.events || data.timeline.lock_waits.length)) return false;
     page.timeline = new Timeline(container, data);
     return true;
   },

@@ -9,6 +9,7 @@ const MOST_LINKS = 3;
 const HINT =
   "Click a wait to see who held the GIL meanwhile. Drag to move, Ctrl and wheel to zoom, or the wheel alone after a click. " +
   "Keys: arrows, +, \u2212, Home, Enter, and n for the longest wait.";
+const HINT_OF_LOCKS = HINT.replace("Click a wait to see who held the GIL meanwhile. ", "");
 
 /** Mark the span of the selection, with lines from a wait to its holders. */
 export const drawSelected = (view, context) => {
@@ -36,7 +37,7 @@ export const drawSelected = (view, context) => {
 const outline = (view, context, number, kind, left, right) => {
   const base = view.base(number) - view.scrolled;
   const area = view.model.rows[number].isGil ? GIL_AREA : HOLD_AREA;
-  if (kind === "waits") context.strokeRect(left, base + 1, right - left, WAIT_AREA + 2);
+  if (kind !== "holds") context.strokeRect(left, base + 1, right - left, WAIT_AREA + 2);
   else context.strokeRect(left, base - area - 1, right - left, area + 2);
 };
 
@@ -85,7 +86,7 @@ const holderLine = (view, holder, whole) => {
 export const describe = (view, panel) => {
   const { selected, model } = view;
   if (!selected) {
-    panel.replaceChildren(muted(HINT));
+    panel.replaceChildren(muted(model.hasGil ? HINT : HINT_OF_LOCKS));
     return;
   }
   const whole = selected.end - selected.start;

@@ -1,7 +1,7 @@
 // Draws the timeline: rows, axis and overview, each on its own canvas, at most once a frame.
 import { Columns, Raster, mix, pixel } from "./raster.js";
 import { GIL_AREA, GIL_HEIGHT, HOLD_AREA, ROW_HEIGHT, WAIT_AREA } from "./sizes.js";
-import { drawLockWaits } from "./locks.js";
+import { countLockWaits, drawLockWaits } from "./locks.js";
 import { drawPauses } from "./pauses.js";
 import { moment } from "./words.js";
 import { drawSelected } from "./selected.js";
@@ -336,6 +336,7 @@ export class TimelineView {
       columns.sample(this.model, row, 0, this.model.extent);
       columns.waited.forEach((share, x) => (waiting[x] += share));
     }
+    if (!this.model.hasGil) countLockWaits(this.model, waiting);
     const most = Math.max(
       1,
       waiting.reduce((a, b) => Math.max(a, b), 0),
