@@ -218,6 +218,8 @@ QUESTIONS = (
 
 # ---- culprits of many kinds
 
+QUICK = ("x in list", "ThreadPoolExecutor")
+
 POINTS = 3.0
 """A share may be as far from the truth, or three standard errors if that is more."""
 
@@ -248,9 +250,9 @@ class Kinds:
         self._folder = folder
         self._answers: list[Answer] = []
 
-    def questions(self) -> Iterator[Question]:
-        """Yield a question for each kind, and one for the summary."""
-        for kind in KINDS.values():
+    def questions(self, *, quick: bool) -> Iterator[Question]:
+        """Yield a question for each kind, two if it is to be quick, and one for the summary."""
+        for kind in map(KINDS.__getitem__, QUICK) if quick else KINDS.values():
             yield Question(f"kind: {kind.name}", TARGET, lambda options, kind=kind: self._ask(kind, options))
         yield Question("kinds in all", TARGET, self._summary)
 
@@ -384,7 +386,9 @@ def main() -> int:
         options.repeat, options.work = min(options.repeat, 2), 0.04
         options.runs, options.seconds = 1, min(options.seconds, 1.0)
     with tempfile.TemporaryDirectory(prefix="gilprobe-kinds-") as folder:
-        return common.main("culprit", options, [*QUESTIONS, *Kinds(Path(folder)).questions()])
+        return common.main(
+            "culprit", options, [*QUESTIONS, *Kinds(Path(folder)).questions(quick=options.quick)]
+        )
 
 
 if __name__ == "__main__":

@@ -475,97 +475,54 @@ enum {
     SHORT_BITS = 32, /* ticks: about a second */
 };
 
-/* Book cycles with as many holds of `hold` ticks together, the first of them after another place. */
-static void book_stay(gp_session *session, uint32_t place, uint64_t hold, uint64_t count)
+/* Book the first of the cycles, at most `most`, for which there is room in the timeline, up to one that does
+ * not go forward in short steps without a wait, as nearly all do. As the steps do it, with less to ask;
+ * `since` is in the session. Returns how many. Compiled for what sessions want most. */
+static inline size_t book_cycles_for(const gp_gil_state *gil, gp_session *session, gp_account *account,
+                                     uint64_t since, gp_cycles cycles, size_t most, bool sites, bool timeline)
 {
-    if (!session->wants_sites || count == 0)
-        return;
-    if (place == GP_ROW_NONE) {
-        session->sites_lost += hold;
-        return;
-    }
-    session->places[place].hold += hold;
-    session->places[place].releases += count;
-}
-
-/* How many cycles, from the first on, are at one place and go forward in short steps, as nearly all do: they
- * are booked for the account, but not for the place. `since` is in the session. Compiled for each case:
- * without a timeline, with room for its events, and without that room. */
-static inline size_t book_alike_in(gp_session *session, gp_account *account, uint64_t since,
-                                   const gp_cycles *cycles, size_t begin, size_t end, uint64_t *held,
-                                   bool wants_timeline, gp_interval *room)
-{
-    const gp_note *note = &cycles->first[begin], *last = &cycles->first[end];
-    uint64_t hold = 0, longest = account->longest_hold, until = cycles->until;
-    uint64_t release = atomic_load_explicit(&note->release, memory_order_relaxed);
-    uint64_t origin = session->origin;
-    gp_interval event = {GP_EVENT_HOLD, account->number, account->last_place, 0, 0}, *next = room;
-    uint64_t whose; /* both members in one */
-    memcpy(&whose, &event, sizeof whose);
-    gp_clock_rate rate = session->rate;
-    for (; note != last; note++, release++) {
+    const uint64_t begin = since, origin = session->origin;
+    const gp_clock_rate rate = session->rate;
+    uint64_t hold = 0, longest = account->longest_hold;
+    gp_interval *event = timeline ? gp_timeline_next(&session->timeline) : NULL;
+    size_t count = 0;
+    for (; count != most && gp_stream_is_cycle(&cycles, count); count++) {
+        const gp_note *note = &cycles.first[count];
+        uint64_t release = atomic_load_explicit(&note->release, memory_order_relaxed);
         uint64_t released = atomic_load_explicit(&note->released, memory_order_relaxed);
-        uint64_t ticks = released - since, taken = note->taken;
-        if (atomic_load_explicit(&note->release, memory_order_relaxed) != release ||
-            note->asked != GP_ASKED_AT_ONCE || (ticks - 1) >> SHORT_BITS != 0)
-            break;
-        if (taken < released || taken > until)
+        uint64_t ticks = released - since;
+        if ((ticks - 1) >> SHORT_BITS != 0 || note->taken < released)
             break;
         hold += ticks;
         longest = ticks > longest ? ticks : longest;
         gp_hist_record_short(&account->holds, gp_clock_to_ns(rate, ticks));
-        if (wants_timeline && room == NULL)
-            gp_account_record(session, GP_EVENT_HOLD, account, since, released);
-        else if (wants_timeline) {
-            memcpy(next, &whose, sizeof whose);
-            next->start = since - origin;
-            next++->end = released - origin;
-        }
-        since = taken;
+        if (sites)
+            gp_attribution_book_hold(
+                session, gp_attribution_place(session, account, &gil->places, gp_release_place(release)),
+                ticks);
+        if (timeline)
+            *event++ = (gp_interval){GP_EVENT_HOLD, account->number, account->last_place, since - origin,
+                                     released - origin};
+        since = note->taken;
     }
-    if (room != NULL)
-        gp_timeline_added(&session->timeline, next);
+    if (timeline)
+        gp_timeline_added(&session->timeline, event);
     account->longest_hold = longest;
-    *held = hold;
-    return (size_t)(note - cycles->first) - begin;
+    account->hold += hold;
+    account->off += since - begin - hold;
+    account->acquisitions += count;
+    gp_tag_state_book_cycles(session, gp_thread_of(cycles.journal), hold, since - begin - hold, count);
+    return count;
 }
 
-static inline size_t book_alike(gp_session *session, gp_account *account, uint64_t since,
-                                const gp_cycles *cycles, size_t begin, size_t end, uint64_t *held)
-{
-    if (__builtin_expect(!session->wants_timeline, 1))
-        return book_alike_in(session, account, since, cycles, begin, end, held, false, NULL);
-    gp_interval *room = gp_timeline_room(&session->timeline, end - begin);
-    if (room == NULL)
-        return book_alike_in(session, account, since, cycles, begin, end, held, true, NULL);
-    return book_alike_in(session, account, since, cycles, begin, end, held, true, room);
-}
-
-/* Cycles of a thread that has the GIL, while nobody waits: as the steps do it, with less to ask. Returns how
- * many of at most `most`. */
 static size_t book_cycles(const gp_gil_state *gil, gp_session *session, gp_account *account, uint64_t since,
-                          const gp_cycles *cycles, size_t most)
+                          gp_cycles cycles, size_t most)
 {
-    size_t nth = 0, count = 1;
-    uint64_t held = account->hold, off = account->off;
-    for (; nth < most && count != 0 && gp_stream_is_cycle(cycles, nth); nth += count) {
-        uint64_t hold, release = atomic_load_explicit(&cycles->first[nth].release, memory_order_relaxed);
-        uint32_t place = session->wants_sites
-                             ? gp_attribution_place(session, account, &gil->places, gp_release_place(release))
-                             : GP_ROW_NONE;
-        count = book_alike(session, account, since, cycles, nth, most, &hold);
-        book_stay(session, place, hold, count);
-        account->hold += hold;
-        if (count == 0)
-            break;
-        uint64_t taken = cycles->first[nth + count - 1].taken;
-        account->off += taken - since - hold;
-        since = taken;
-    }
-    account->acquisitions += nth;
-    gp_tag_state_book_cycles(session, gp_thread_of(cycles->journal), account->hold - held, account->off - off,
-                             nth);
-    return nth;
+    if (!session->wants_sites && !session->wants_timeline)
+        return book_cycles_for(gil, session, account, since, cycles, most, false, false);
+    if (!session->wants_timeline)
+        return book_cycles_for(gil, session, account, since, cycles, most, true, false);
+    return book_cycles_for(gil, session, account, since, cycles, most, session->wants_sites, true);
 }
 
 /* When the next look was taken, or the next pause began or ended. */
@@ -588,11 +545,28 @@ static bool is_calm(const gp_gil_state *gil)
     return gil->waiters == NULL && gil->wanting_cpu == 0 && !gil->looks_under_way && !gil->pauses_under_way;
 }
 
-/* They are booked, up to the last one. */
-static void end_cycles(gp_gil_state *gil, gp_thread *thread, const gp_note *last)
+/* Book them for all sessions. Returns how many, as above. */
+static size_t book_for_all(gp_gil_state *gil, gp_thread *thread, const gp_cycles *cycles, size_t count)
 {
-    thread->since = last->taken;
-    note_release(gil, atomic_load_explicit(&last->released, memory_order_relaxed));
+    for (const gp_session *session = gil->sessions; session != NULL; session = session->next)
+        count = session->wants_timeline ? gp_timeline_room(&session->timeline, count) : count;
+    GP_EACH_ACCOUNT (gil, thread, session, account)
+        count = book_cycles(gil, session, account, thread->since, *cycles, count);
+    if (count != 0) {
+        const gp_note *last = &cycles->first[count - 1];
+        thread->since = last->taken;
+        note_release(gil, atomic_load_explicit(&last->released, memory_order_relaxed));
+    }
+    return count;
+}
+
+/* Whether all sessions know the thread, and what it does now began in all of them. */
+static bool is_known_to_all(const gp_gil_state *gil, const gp_thread *thread)
+{
+    for (const gp_session *session = gil->sessions; session != NULL; session = session->next)
+        if (thread->since < session->start || gp_account_entry(session, thread) == NULL)
+            return false;
+    return gil->sessions != NULL;
 }
 
 static bool read_cycles(gp_gil_state *gil)
@@ -601,20 +575,13 @@ static bool read_cycles(gp_gil_state *gil)
     if (!is_calm(gil))
         return false;
     size_t count = gp_stream_cycles(&gil->stream, &cycles);
-    gp_thread *thread = count != 0 ? gp_thread_of(cycles.journal) : NULL;
-    if (count == 0 || gp_account_of(gil->sessions, thread) == NULL)
-        return false;
     uint64_t mark = next_mark(gil);
     if (__builtin_expect(mark < cycles.until, 0))
         cycles.until = mark; /* the step after it must not be booked before */
-    for (const gp_session *session = gil->sessions; session != NULL; session = session->next)
-        if (thread->since < session->start)
-            return false;
-    GP_EACH_ACCOUNT (gil, thread, session, account)
-        count = book_cycles(gil, session, account, thread->since, &cycles, count);
-    if (count == 0)
+    gp_thread *thread = count != 0 ? gp_thread_of(cycles.journal) : NULL;
+    if (count == 0 || !is_known_to_all(gil, thread) ||
+        (count = book_for_all(gil, thread, &cycles, count)) == 0)
         return false;
-    end_cycles(gil, thread, &cycles.first[count - 1]);
     gp_stream_skip(&gil->stream, &cycles, count);
     return true;
 }
@@ -648,29 +615,24 @@ static void read_thread(gp_gil_state *gil, gp_thread *thread, uint64_t until)
     for (;;) {
         size_t count = gp_stream_cycles_of(&thread->journal, until, &cycles);
         if (count != 0)
-            count = book_cycles(gil, gil->sessions, thread->account, thread->since, &cycles, count);
-        if (count != 0) {
-            end_cycles(gil, thread, &cycles.first[count - 1]);
+            count = book_for_all(gil, thread, &cycles, count);
+        if (count != 0)
             gp_stream_skip_of(&cycles, count);
-        } else if (gp_stream_next_of(&thread->journal, until, &step))
+        else if (gp_stream_next_of(&thread->journal, until, &step))
             apply(gil, &step);
         else
             return;
     }
 }
 
-/* Whether what several journals tell can be booked one by one, for one session that asks for no order. */
+/* Whether what several journals tell can be booked one by one. */
 static bool may_read_by_thread(const gp_gil_state *gil)
 {
-    const gp_session *session = gil->sessions;
-    if (gil->stream.heap_size < 2 || !is_calm(gil) || session == NULL || session->next != NULL ||
-        session->wants_timeline)
+    if (gil->stream.heap_size < 2 || !is_calm(gil))
         return false;
-    for (size_t i = 0; i < gil->stream.heap_size; i++) {
-        const gp_thread *thread = gp_thread_of(gil->stream.heap[i].journal);
-        if (thread->account_session != session->id || thread->since < session->start)
+    for (size_t i = 0; i < gil->stream.heap_size; i++)
+        if (!is_known_to_all(gil, gp_thread_of(gil->stream.heap[i].journal)))
             return false;
-    }
     return true;
 }
 

@@ -2,6 +2,7 @@
 #define GP_TIMELINE_H
 
 /* The timeline of a session on its way into a recording: every hold and wait, until the recorder takes them.
+ * What one reading of the stream adds need not be in order: see gp_stream_calm.
  * Events that find no room are dropped and counted: losing one is preferred to unlimited memory.
  *
  * Whoever keeps the books adds, whoever writes the recording takes; both under the lock of the books. */
@@ -42,13 +43,17 @@ static inline bool gp_timeline_add(gp_timeline *timeline, gp_interval event)
     return true;
 }
 
-/* Where the next `count` events may be written, if there is room already. Then gp_timeline_added, with the
- * end of those that were. */
-static inline gp_interval *gp_timeline_room(const gp_timeline *timeline, size_t count)
+/* For how many of `count` events there is room already. They may be written from gp_timeline_next on; then
+ * gp_timeline_added, with the end of those that were. */
+static inline size_t gp_timeline_room(const gp_timeline *timeline, size_t count)
 {
-    const gp_buffer *events = &timeline->events;
-    bool has_room = events->room - events->size >= count * sizeof(gp_interval) && events->bytes != NULL;
-    return has_room ? (gp_interval *)(void *)(events->bytes + events->size) : NULL;
+    size_t room = (timeline->events.room - timeline->events.size) / sizeof(gp_interval);
+    return count < room ? count : room;
+}
+
+static inline gp_interval *gp_timeline_next(const gp_timeline *timeline)
+{
+    return (gp_interval *)(void *)(timeline->events.bytes + timeline->events.size);
 }
 
 static inline void gp_timeline_added(gp_timeline *timeline, const gp_interval *end)
@@ -59,9 +64,9 @@ static inline void gp_timeline_added(gp_timeline *timeline, const gp_interval *e
 /* Move all events to `taken`, whose own have been written; its memory serves the next ones. */
 void gp_timeline_take(gp_timeline *timeline, gp_timeline *taken);
 
-/* Append an EVNT chunk (docs/recording-format.md) with the events; nothing if there are none. *end is when
- * the last one of the session ended; 0 at the start. Returns how many were written: without memory
- * out->failed is set. */
-uint64_t gp_timeline_put(const gp_timeline *timeline, uint64_t *end, uint32_t interpreter, gp_buffer *out);
+/* Append an EVNT chunk (docs/recording-format.md) with the events, in the order of their ends, into which
+ * they are brought; nothing if there are none. *end is when the last one of the session ended; 0 at the
+ * start. Returns how many were written: without memory out->failed is set. */
+uint64_t gp_timeline_put(gp_timeline *timeline, uint64_t *end, uint32_t interpreter, gp_buffer *out);
 
 #endif

@@ -58,6 +58,7 @@ def run(name: str, library: str, result: Path, *options: str, seconds: float = 0
 # ---- the programs
 
 
+@pytest.mark.slow
 @needs_compiler
 @pytest.mark.parametrize("name", NAMES)
 def test_a_kind_runs_and_takes_its_truth(name: str, library: str, tmp_path: Path) -> None:

@@ -96,6 +96,7 @@ def test_a_quick_run_answers_every_question_without_installing_anything(tmp_path
     assert run("page", str(file)).stdout.startswith("# gilprobe beside the other tools\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments",
     [

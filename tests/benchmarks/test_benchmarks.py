@@ -151,15 +151,11 @@ def run(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
 
 
-SHORTER = {"culprit": ("--seconds", "0.1")}
-"""It runs a program for each kind."""
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("name", QUESTIONS)
 def test_a_quick_run_answers_every_question(name: str, tmp_path: Path) -> None:
     file = tmp_path / "rows.json"
-    done = run(name, "--quick", "--json", str(file), *SHORTER.get(name, ()))
+    done = run(name, "--quick", "--json", str(file))
     assert (done.returncode, done.stderr) == (0, "")
     document = json.loads(file.read_text(encoding="utf-8"))
     assert (document["schema"], document["benchmark"]) == (1, name)
@@ -186,9 +182,14 @@ def check(row: dict) -> None:
         assert row["lowest"] >= 0
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    "arguments", [("--repeat", "0"), ("--repeat", "x"), ("--json", "/nowhere/at/all.json"), ("--unknown",)]
+    ("name", "arguments"),
+    [
+        # all have their options from common.py
+        *((name, ("--json", "/nowhere/at/all.json")) for name in NAMES),
+        *((NAMES[0], bad) for bad in (("--repeat", "0"), ("--repeat", "x"), ("--unknown",))),
+    ],
 )
 def test_bad_arguments_are_refused_in_words(name: str, arguments: tuple[str, ...]) -> None:
     done = run(name, *arguments)

@@ -11,6 +11,7 @@
 
 #include "gp_test.h"
 #include "journals.h"
+#include "recording/gp_chunk.h"
 #include "recording/gp_reader.h"
 
 enum {
@@ -103,6 +104,7 @@ typedef struct {
 typedef struct {
     gp_session *session;
     unsigned begun;
+    uint64_t recorded[2], last; /* of its timeline: ticks of each kind, and the last end */
 } twin_watch;
 
 static struct {
@@ -232,6 +234,27 @@ static void read_step_by_step(uint64_t limit)
     gp_stream_end(&world.gil.stream);
 }
 
+/* As the recorder does: what comes first ended first. */
+static void record(twin_watch *watch)
+{
+    gp_timeline taken = {0};
+    gp_buffer out = {0};
+    uint64_t end = watch->last;
+    gp_timeline_take(&watch->session->timeline, &taken);
+    if (gp_timeline_put(&taken, &end, 0, &out) != 0) {
+        gp_events events = gp_events_over(out.bytes + GP_CHUNK_HEADER, out.size - GP_CHUNK_HEADER);
+        for (uint64_t i = 0; i < events.count; i++) {
+            gp_interval event;
+            gp_events_next(&events, &event);
+            CHECK(event.end >= watch->last);
+            watch->last = event.end;
+            watch->recorded[event.kind] += event.end - event.start;
+        }
+    }
+    gp_buffer_free(&taken.events);
+    gp_buffer_free(&out);
+}
+
 static void read_up_to(uint64_t limit)
 {
     if (!hooked())
@@ -243,6 +266,9 @@ static void read_up_to(uint64_t limit)
         read_step_by_step(limit);
     else
         gp_gil_state_read(&world.gil, limit);
+    for (int i = 0; i < SESSIONS; i++)
+        if (world.watches[i].session != NULL && world.watches[i].session->wants_timeline)
+            record(&world.watches[i]);
 }
 
 /* Somebody reads without the GIL. */
@@ -678,6 +704,21 @@ static void compare_ended(const gp_session *session, uint64_t now, const gp_acco
     compare_accounts(&is, should);
 }
 
+/* Each hold and wait is in the timeline. */
+static void compare_timeline(twin_watch *watch)
+{
+    uint64_t hold = 0, wait = 0;
+    if (!watch->session->wants_timeline)
+        return;
+    record(watch);
+    for (size_t n = 0; n < watch->session->account_count; n++) {
+        hold += gp_account_nth(watch->session, n)->hold;
+        wait += gp_account_nth(watch->session, n)->wait;
+    }
+    CHECK_EQUAL(watch->recorded[GP_EVENT_HOLD], hold);
+    CHECK_EQUAL(watch->recorded[GP_EVENT_WAIT], wait);
+}
+
 /* What is booked on a session, running or just stopped at `now`, against the diary. */
 static void compare(const twin_watch *watch, uint64_t now)
 {
@@ -967,6 +1008,8 @@ static void begin_session(twin_actor *self, twin_watch *watch)
     watch->session = gp_session_new(++world.last_id, tick());
     watch->begun = world.event;
     watch->session->wants_sites = draw(4) != 0;
+    watch->session->wants_timeline = draw(3) == 0;
+    watch->recorded[GP_EVENT_HOLD] = watch->recorded[GP_EVENT_WAIT] = watch->last = 0;
     watch->session->wants_stacks = watch->session->wants_sites && draw(2) == 0;
     if (draw(4) != 0) {
         watch->session->keep = draw(3);
@@ -995,6 +1038,7 @@ static void end_session(twin_watch *watch)
     gp_gil_state_stop(&world.gil, watch->session, world.threads, world.thread_count, place_here(), now);
     compare(watch, now);
     compare_tags(watch, now);
+    compare_timeline(watch);
     folded_rows += watch->session->ended != NULL && watch->session->ended->merged > 1;
     if (watch->session->wants_sites) {
         compare_places(watch, now);

@@ -95,6 +95,36 @@ static void a_full_timeline_keeps_the_old_and_counts_the_new(void)
     gp_buffer_free(&out);
 }
 
+/* Threads of which none waits are booked one by one: their holds come in runs. */
+static void events_are_written_in_the_order_of_their_ends(void)
+{
+    enum { RUNS = 7 };
+    for (uint64_t length = 1; length <= 129; length = 2 * length + 1) {
+        gp_timeline timeline = {0}, taken = {0};
+        gp_buffer out = {0};
+        uint64_t end = 0;
+        for (uint32_t run = 0; run < RUNS; run++) /* some ends are the same */
+            for (uint64_t i = 0; i < length + run; i++)
+                gp_timeline_add(&timeline,
+                                (gp_interval){GP_EVENT_HOLD, run, 0, i, run / 3 + i * (run % 3 + 1)});
+        uint64_t count = gp_timeline_count(&timeline);
+        CHECK_EQUAL(write_out(&timeline, &taken, &end, &out), count);
+        gp_events events = gp_events_over(out.bytes + GP_CHUNK_HEADER, out.size - GP_CHUNK_HEADER);
+        uint64_t next[RUNS] = {0};
+        gp_interval before = {0}, one;
+        for (uint64_t i = 0; i < count; i++, before = one) {
+            gp_events_next(&events, &one);
+            CHECK(one.end > before.end || (one.end == before.end && one.account >= before.account));
+            CHECK_EQUAL(one.start, next[one.account]++); /* none is missing, and none comes twice */
+        }
+        for (uint32_t run = 0; run < RUNS; run++)
+            CHECK_EQUAL(next[run], length + run);
+        gp_buffer_free(&timeline.events);
+        gp_buffer_free(&taken.events);
+        gp_buffer_free(&out);
+    }
+}
+
 static void nothing_makes_no_chunk(void)
 {
     gp_buffer out = {0};
@@ -122,6 +152,7 @@ int main(void)
 {
     what_is_added_is_read_back_however_it_is_cut();
     a_full_timeline_keeps_the_old_and_counts_the_new();
+    events_are_written_in_the_order_of_their_ends();
     nothing_makes_no_chunk();
     without_memory_an_event_is_dropped_and_a_chunk_fails();
     return gp_test_status();
