@@ -52,6 +52,10 @@ class Kind:
         Whether its thread does nothing else: its victims hardly wait.
     unclocked : bool
         Whether its thread holds, or lets go, where no clock sees it: the shares of all holding are not known.
+    lets_go : bool
+        Whether it lets go of the GIL while it is at work, where no clock sees it.
+    logged : bool
+        Whether the act notes each of its holds.
     needs : str
         The module without which it can't run.
     since : tuple of int
@@ -71,6 +75,8 @@ class Kind:
     early: bool = False
     alone: bool = False
     unclocked: bool = False
+    lets_go: bool = False
+    logged: bool = False
     needs: str = ""
     since: tuple[int, int] = (3, 11)
 

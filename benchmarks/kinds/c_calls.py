@@ -1,7 +1,8 @@
-"""Calls of functions in C that keep the GIL, and one that often lets go."""
+"""Calls of functions in C that keep the GIL, and some that often let go."""
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import json
 import pickle
@@ -14,6 +15,8 @@ from typing import TYPE_CHECKING
 from .base import kind, note
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .base import Act
     from .truth import Truth
 
@@ -190,7 +193,7 @@ def pickled(_: Truth) -> Act:
     return act
 
 
-@kind("C call that often lets go", callee=r"fetchall|Cursor", alone=True, unclocked=True)
+@kind("C call that often lets go", callee=r"fetchall|Cursor", alone=True, unclocked=True, lets_go=True)
 def queried(_: Truth) -> Act:
     """Fetch rows from SQLite, which lets go of the GIL for each."""
     base = sqlite3.connect(":memory:", check_same_thread=False)
@@ -200,6 +203,44 @@ def queried(_: Truth) -> Act:
     def act() -> None:
         base.execute("select * from numbers").fetchall()  # culprit
         note()
+
+    return act
+
+
+def letting_go(truth: Truth, holds: int, held_ns: int, free_ns: int) -> tuple[Callable[..., object], type]:
+    """Return what holds the GIL in C so often, and is without it in between; and where it notes its holds."""
+    call = ctypes.PyDLL(truth.library).let_go_often
+    call.argtypes = (*(ctypes.c_void_p,) * 2, *(ctypes.c_int64,) * 3, ctypes.c_void_p)
+    save, restore = (
+        ctypes.cast(function, ctypes.c_void_p)
+        for function in (ctypes.pythonapi.PyEval_SaveThread, ctypes.pythonapi.PyEval_RestoreThread)
+    )
+    return functools.partial(call, save, restore, holds, held_ns, free_ns), ctypes.c_int64 * (4 * holds)
+
+
+@kind("C call that holds for a microsecond, often", alone=True, itself=True, logged=True)
+def fine(truth: Truth) -> Act:
+    """Hold for less time than it takes to look, behind a long hold that ends at the same line."""
+    call, log = letting_go(truth, 4_000, 1_000, 500)
+
+    def act() -> None:
+        noted = log()
+        truth.beside()
+        call(noted)  # culprit
+        truth.logs.append(noted)
+
+    return act
+
+
+@kind("C call that holds for 20 microseconds, often", alone=True, itself=True, logged=True)
+def coarse(truth: Truth) -> Act:
+    """Hold for as long as it takes to look."""
+    call, log = letting_go(truth, 250, 20_000, 5_000)
+
+    def act() -> None:
+        noted = log()
+        call(noted)  # culprit
+        truth.logs.append(noted)
 
     return act
 

@@ -44,7 +44,7 @@ def native(truth: Truth) -> Act:
     return act
 
 
-@kind("ctypes callback", alone=True, unclocked=True)
+@kind("ctypes callback", alone=True, unclocked=True, lets_go=True)
 def foreign(_: Truth) -> Act:
     """Sort in C by a comparison in Python: the library lets go of the GIL, each callback takes it."""
     libc = ctypes.CDLL(None)
@@ -86,7 +86,7 @@ def foreign_held(_: Truth) -> Act:
     return act
 
 
-@kind("cffi callback", alone=True, unclocked=True, needs="cffi")
+@kind("cffi callback", alone=True, unclocked=True, lets_go=True, needs="cffi")
 def foreign_cffi(_: Truth) -> Act:
     """Sort in C by a comparison in Python, by cffi."""
     import cffi

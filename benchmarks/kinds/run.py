@@ -81,16 +81,17 @@ def written(kind: Kind, truth: Truth, trace: Any) -> dict[str, Any]:
     """Return the truth, and what gilprobe tells if it traced.
 
     That nobody held the GIL for a part of the waits is gilprobe's word: a program can't know when another
-    thread let go. It does not depend on who is blamed for the rest.
+    thread let go, unless that notes it itself. It does not depend on who is blamed for the rest.
     """
+    knows = {"unclocked": kind.unclocked, "lets_go": kind.lets_go}
     if trace is None:
-        return {"facts": asdict(truth.facts(nobody_ns=None, unclocked=kind.unclocked))}
+        return {"facts": asdict(truth.facts(nobody_ns=None, **knows))}
     report = trace.report()
     waits = [row for row in report.blame if row.waiter.startswith(VICTIM)]
     nobody_ns = sum(row.wait_ns for row in waits if not row.holder)
     shares = hold_share_of(kind, report), caused_s_of(kind, report, VICTIM)
     return {
-        "facts": asdict(truth.facts(nobody_ns=nobody_ns, unclocked=kind.unclocked)),
+        "facts": asdict(truth.facts(nobody_ns=None if kind.logged else nobody_ns, **knows)),
         "reading": read_rows(kind, verdict_of(report), *shares).to_dict(),
         "victims_s": sum(row.wait_ns for row in waits) / 1e9,
         "nobody_s": nobody_ns / 1e9,

@@ -102,6 +102,8 @@ class Truth:
         When the culprit was at work, and when its thread held the GIL for something else.
     waits : list of Wait
         Those of the victims.
+    logs : list of array
+        What the culprit noted itself: when it wanted the GIL, had it, began to let it go, and had let it go.
     begin, until, end : int
         The time that counts, and when the culprit should end; 0: not yet.
     """
@@ -110,6 +112,7 @@ class Truth:
     spans: list[Span] = field(default_factory=list)
     others: list[Span] = field(default_factory=list)
     waits: list[Wait] = field(default_factory=list)
+    logs: list[Sequence[int]] = field(default_factory=list)
     begin: int = 0
     until: int = 0
     end: int = 0
@@ -144,7 +147,7 @@ class Truth:
 
     def is_over(self) -> bool:
         """Whether the culprit has worked long enough, and at least once."""
-        return clock() > self.until + (0 if self.spans else PATIENCE_NS)
+        return clock() > self.until + (0 if self.spans or self.logs else PATIENCE_NS)
 
     def culprit_since(self, begin: int) -> None:
         """Note that the culprit was at work since then."""
@@ -181,7 +184,7 @@ class Truth:
             once = had - wanted - delay < interval_ns
             self.waits.append(Wait(wanted, had, clock(), delay if once else 0, delay))
 
-    def facts(self, *, nobody_ns: int | None, unclocked: bool) -> Facts:
+    def facts(self, *, nobody_ns: int | None, unclocked: bool, lets_go: bool = False) -> Facts:
         """Return what follows.
 
         Parameters
@@ -189,18 +192,23 @@ class Truth:
         nobody_ns : int or None
             For how much of the victims' waits nobody held the GIL, if that is known. What is then not
             accounted for may be the culprit's: a victim may have been late elsewhere.
-        unclocked : bool
-            As in the kind.
+        unclocked, lets_go : bool
+            As in the kind. Who lets go where no clock sees it is not to blame for the time in which the GIL
+            was free meanwhile: that is what a victim can't have been late for.
         """
+        spans = sorted([*self.spans, *self._logged(1, 2)])
+        widest = sorted([*self.spans, *self._logged(0, 3)])
         waits = [one for one in self._placed() if one.wanted < self.end and one.had > self.begin]
         waited_ns = max(1, sum(min(one.had, self.end) - max(one.wanted, self.begin) for one in waits))
         least, most = sum(one.late_least for one in waits), sum(one.late_most for one in waits)
         parts = (1.0, 0.0) if nobody_ns is None else ((nobody_ns - least) / max(1, most - least),) * 2
         shares, held_ns, others_ns = [], 0, 0
-        for part in parts:
-            holes = list(merged(one.turn(min(1.0, max(0.0, part))) for one in waits))
-            at_work = list(without(sorted(self.spans), holes))
-            shares.append(_behind(at_work, waits, self.begin, self.end) / waited_ns)
+        for part, worked in zip((min(1.0, max(0.0, part)) for part in parts), (spans, widest), strict=True):
+            holes = list(merged(one.turn(part) for one in waits))
+            at_work = list(without(worked, holes))
+            free_ns = max(0, nobody_ns - least - int(part * (most - least))) if lets_go and nobody_ns else 0
+            behind_ns = _behind(at_work, waits, self.begin, self.end) - free_ns
+            shares.append(max(0, behind_ns) / waited_ns)
             besides = list(without(sorted(self.others), holes))
             held_ns, others_ns = _length(at_work), _length(besides)
         turns_ns = sum(one.left - one.had for one in self.waits)
@@ -212,9 +220,12 @@ class Truth:
             other_share=other_share,
             hold_share=None if unclocked else held_ns / max(1, held_ns + others_ns + turns_ns),
             victims_s=waited_ns / 1e9,
-            worked=len(self.spans),
-            preempted=sum(1 for one in self.waits if overlap(self.spans, one.had, one.had + 1)),
+            worked=len(spans),
+            preempted=sum(1 for one in self.waits if overlap(spans, one.had, one.had + 1)),
         )
+
+    def _logged(self, begin: int, end: int) -> Iterator[Span]:
+        return (span for log in self.logs for span in zip(log[begin::4], log[end::4], strict=True))
 
     def _placed(self) -> Iterator[Wait]:
         """Yield the waits, with all that is known of when the GIL got free for them.
@@ -222,7 +233,7 @@ class Truth:
         If a victim has it while the culprit's thread is between two spans, that let go by itself, where its
         last span ended. Within a span, it was made to let go, and does not know when.
         """
-        busy = list(merged([*self.spans, *self.others]))
+        busy = list(merged([*self.spans, *self._logged(1, 2), *self.others]))
         lefts = sorted(one.left for one in self.waits)
         for one in self.waits:
             before = bisect.bisect_right(busy, (one.had, one.had)) - 1

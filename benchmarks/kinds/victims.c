@@ -1,4 +1,5 @@
 /* What the victims of benchmarks/kinds do without the GIL: sleep, and read the clock when they want it again.
+ * And a culprit that lets go of it again and again.
  *
  * ctypes.CDLL calls these without the GIL, ctypes.PyDLL with it. The library knows nothing of Python. */
 #include <errno.h>
@@ -64,4 +65,30 @@ void nap_and_tell(int64_t ns, int64_t told[2])
     nap(ns);
     told[0] = delayed();
     told[1] = now();
+}
+
+static void spin(int64_t ns)
+{
+    for (int64_t end = now() + ns; now() < end;) {
+    }
+}
+
+/* Hold the GIL so many times. Note for each when it was wanted, had, to be let go, and let go: somewhere
+ * between the first two, and the last two, it changes hands. `save` and `restore` are PyEval_SaveThread and
+ * PyEval_RestoreThread. */
+void let_go_often(void *(*save)(void), void (*restore)(void *), int64_t times, int64_t held_ns,
+                  int64_t free_ns, int64_t (*noted)[4])
+{
+    int64_t wanted = now();
+    for (int64_t i = 0; i < times; i++) {
+        noted[i][0] = wanted;
+        noted[i][1] = now();
+        spin(held_ns);
+        noted[i][2] = now();
+        void *state = save();
+        noted[i][3] = now();
+        spin(free_ns);
+        wanted = now();
+        restore(state);
+    }
 }

@@ -110,6 +110,14 @@ typedef struct {
     gp_look_sums sums;
 } gp_look_row;
 
+/* The last look in the hold that is under way, if it depends on that hold's end what it saw (gp_looks.c). */
+typedef struct {
+    gp_look_row
+        row; /* counts for its place if the hold lasts longer than the look; no looks: there is none */
+    uint64_t until;
+    bool free; /* no place, since nobody had the GIL */
+} gp_open_look;
+
 enum {
     GP_LOOK_ROWS = 256,
 };
@@ -207,6 +215,7 @@ struct gp_session {
     gp_rows pause_tallies; /* of looks in pauses, which are not among the others */
     uint64_t looks_unseen, looks_free;
     uint32_t look_row_count;
+    gp_open_look open_look;
     gp_pauses pauses;
 
     gp_tag_books *tags; /* NULL: not wanted */

@@ -313,7 +313,7 @@ static void fold_where_due(gp_gil_state *gil)
 }
 
 /* The holder's looks belong to the place where it lets go. */
-static void end_looks(gp_gil_state *gil, gp_thread *thread)
+static void end_looks(gp_gil_state *gil, gp_thread *thread, uint64_t now)
 {
     if (gil->holder != thread) {
         gp_looks_forget_hold(gil);
@@ -321,7 +321,7 @@ static void end_looks(gp_gil_state *gil, gp_thread *thread)
     }
     for (gp_session *session = gil->sessions; session != NULL; session = session->next) {
         const gp_account *account = gp_gil_state_account(gil, session, thread);
-        gp_looks_end_hold(session, account, account != NULL ? account->last_place : GP_ROW_NONE);
+        gp_looks_end_hold(session, account, account != NULL ? account->last_place : GP_ROW_NONE, now);
     }
     gil->looks_under_way = false;
 }
@@ -383,7 +383,7 @@ void gp_gil_state_release(gp_gil_state *gil, gp_thread *thread, uint32_t place, 
     if (gil->wanting_tags != 0)
         gp_tag_state_hold(gil, thread, now);
     if (__builtin_expect(gil->looks_under_way, 0))
-        end_looks(gil, thread);
+        end_looks(gil, thread, now);
     if (__builtin_expect(gil->pauses_under_way, 0))
         gp_pauses_end_hold(gil, thread, now);
     if (gil->holder == thread || !held)
@@ -535,7 +535,7 @@ static inline uint64_t next_mark(const gp_gil_state *gil)
 /* Book what was before the step. A pause that ends as the hold does belongs to it. */
 static void book_marks(gp_gil_state *gil, const gp_step *step)
 {
-    gp_looks_book(gil, step->time - 1);
+    gp_looks_book(gil, step->time - 1, step->kind == GP_STEP_RELEASE);
     gp_pauses_book(gil, step->kind == GP_STEP_RELEASE ? step->time : step->time - 1);
 }
 
@@ -678,7 +678,7 @@ bool gp_gil_state_read(gp_gil_state *gil, uint64_t limit)
             book_marks(gil, &step);
         apply(gil, &step);
     }
-    gp_looks_book(gil, limit);
+    gp_looks_book(gil, limit, false);
     if (__builtin_expect(gil->pauses_under_way || gp_pauses_next(&gil->pauses) <= limit, 0))
         gp_pauses_book(gil, limit);
     gp_stream_end(&gil->stream);
@@ -790,7 +790,7 @@ void gp_gil_state_stop(gp_gil_state *gil, gp_session *session, gp_thread *const 
 {
     uint32_t place = end_charges(gil, session, here, now);
     gp_looks_end_hold(session, place != GP_ROW_NONE ? gp_gil_state_account(gil, session, gil->holder) : NULL,
-                      place);
+                      place, now);
     gp_pauses_stop(gil, session, place, now);
     gp_gil_state_charge_tags(gil, session, now);
     session->stop = now;

@@ -7,7 +7,12 @@
  * One thread looks (gp_looker.h), without the GIL, and puts what it saw into the GIL's queue. Whoever keeps
  * the books takes it out in order of time, among the steps of threads: so it is known in whose hold each look
  * falls, and how many threads waited then. When the hold ends its looks go into the tallies (gp_tallies.h).
- */
+ *
+ * To look takes some ten microseconds, in which short holds end and others begin. Only the books know whose
+ * hold it was when the look began: a look counts for the hold of that moment, whatever it saw, else short
+ * holds would be seen too seldom. If that hold ended under the eyes, and its thread has moved on, it is taken
+ * to have been where it ended. A look is in the queue before it begins, since the books may be kept
+ * meanwhile. */
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -21,11 +26,13 @@
 #define GP_LOOK_FREE (UINT32_MAX - 3) /* nobody had the GIL */
 
 typedef struct {
-    uint64_t time;
-    uint32_t site, stack; /* the place without and with its callers: numbers of the looker's places; the
-                             latter only where stacks are wanted */
+    uint64_t time;        /* at its begin */
     uint32_t generation;  /* of the GIL's watching in which it was taken */
     uint32_t stands_for;  /* the mean time between two looks then, in GP_LOOK_UNIT_NS */
+    uint32_t site, stack; /* the place without and with its callers: numbers of the looker's places; the
+                             latter only where stacks are wanted */
+    uint64_t until;       /* at its end */
+    int64_t native_id;    /* the thread that is there; 0: not known */
 } gp_look;
 
 enum {
@@ -34,7 +41,8 @@ enum {
 
 /* From one writer to one reader at a time. Zeroed memory is empty. */
 typedef struct {
-    _Alignas(GP_JOURNAL_LINE) _Atomic uint64_t written;
+    _Alignas(GP_JOURNAL_LINE) _Atomic uint64_t written; /* the last of them may be under way ... */
+    _Atomic uint64_t ended;                             /* ... unless as many have ended, or were given up */
     _Alignas(GP_JOURNAL_LINE) _Atomic uint64_t read;
     gp_look looks[GP_LOOKS_MAX];
 } gp_look_queue;
@@ -47,10 +55,14 @@ static inline uint64_t gp_looks_unread(const gp_look_queue *queue)
            atomic_load_explicit(&queue->read, memory_order_acquire);
 }
 
-/* Add a look. False if there is no room. The writer. */
-bool gp_looks_push(gp_look_queue *queue, const gp_look *look);
+/* Add a look that begins now, of which no more is known yet than its first three members. False if there is
+ * no room. The writer. */
+bool gp_looks_begin(gp_look_queue *queue, const gp_look *look);
 
-/* When the next look was taken; after all times: there is none. Under the lock of the stream. */
+/* It has ended: all is known. False if the reader could not wait for that. The writer. */
+bool gp_looks_end(gp_look_queue *queue, const gp_look *look);
+
+/* When the next look began; after all times: there is none. Under the lock of the stream. */
 static inline uint64_t gp_looks_next(const gp_look_queue *queue)
 {
     uint64_t read = atomic_load_explicit(&queue->read, memory_order_relaxed); /* the reader's own */
@@ -62,12 +74,13 @@ static inline uint64_t gp_looks_next(const gp_look_queue *queue)
 /* Forget what is in the queue. The reader. */
 void gp_looks_discard(gp_look_queue *queue);
 
-/* Book the looks up to `until`, for the hold that is under way. Under the lock. */
-void gp_looks_book(gp_gil_state *gil, uint64_t until);
+/* Book the looks up to `until`, for the hold that is under way. `ends`: it ends then; else a look that is
+ * under way is left for later. Under the lock. */
+void gp_looks_book(gp_gil_state *gil, uint64_t until, bool ends);
 
 /* The hold under way has ended at `place`, in the session's numbers. Looks that find no room in the tallies
  * count as not seen. `holder` NULL: without memory for its account. */
-void gp_looks_end_hold(gp_session *session, const gp_account *holder, uint32_t place);
+void gp_looks_end_hold(gp_session *session, const gp_account *holder, uint32_t place, uint64_t now);
 
 /* What most of the looks in the hold under way saw, for those who waited: a place of the session's.
  * GP_ROW_NONE if there are none. */

@@ -42,8 +42,7 @@ enum {
     GIL_COND = offsetof(struct _gil_runtime_state, cond) - GIL_FROM,
 };
 
-/* Who has it. All the same before and after means: the same hold, unless its thread has let go and got it
- * again at once. */
+/* Who has it. All the same before and after means: nobody else has had it meanwhile. */
 typedef struct {
     const void *holder;
     int locked;
@@ -101,17 +100,47 @@ static bool read_frame(const void *at, gp_frame *frame)
     return true;
 }
 
-static bool innermost(const void *thread_state, const void **frame)
+static bool innermost(const void *thread_state, const void **frame, unsigned long *native_id)
 {
+    const char *state = thread_state, *id = state + offsetof(PyThreadState, native_thread_id);
 #if PY_VERSION_HEX >= 0x030D0000
-    const char *place = (const char *)thread_state + offsetof(PyThreadState, current_frame);
+    const gp_safe_part parts[] = {{state + offsetof(PyThreadState, current_frame), frame, sizeof *frame},
+                                  {id, native_id, sizeof *native_id}};
+    return gp_safe_read_parts(&reader, parts, 2);
 #else
-    const char *place = (const char *)thread_state + offsetof(PyThreadState, cframe);
-    if (!gp_safe_read(&reader, place, &place, sizeof place))
-        return false;
-    place += offsetof(_PyCFrame, current_frame);
+    const char *place;
+    const gp_safe_part parts[] = {{state + offsetof(PyThreadState, cframe), &place, sizeof place},
+                                  {id, native_id, sizeof *native_id}};
+    return gp_safe_read_parts(&reader, parts, 2) &&
+           gp_safe_read(&reader, place + offsetof(_PyCFrame, current_frame), frame, sizeof *frame);
 #endif
-    return gp_safe_read(&reader, place, frame, sizeof *frame);
+}
+
+/* Where the holder was when its levels were begun to be read. */
+typedef struct {
+    const void *frame; /* NULL: it runs no Python */
+    const void *instruction;
+    unsigned long native_id;
+} whereabouts;
+
+static bool find(const void *thread_state, whereabouts *at)
+{
+    const char *frame;
+    if (!innermost(thread_state, &at->frame, &at->native_id))
+        return false;
+    frame = at->frame;
+    at->instruction = NULL;
+    return frame == NULL || gp_safe_read(&reader, frame + offsetof(gp_frame, GP_FRAMES_INSTRUCTION),
+                                         &at->instruction, sizeof at->instruction);
+}
+
+/* Whether it is there still. A thread does not move without the GIL: whoever calls C code that lets go of the
+ * GIL again and again stays at one place all the time. */
+static bool stays(const void *thread_state, const whereabouts *before)
+{
+    whereabouts now;
+    return find(thread_state, &now) && now.frame == before->frame && now.instruction == before->instruction &&
+           now.native_id == before->native_id;
 }
 
 /* ---- code objects ---- */
@@ -269,11 +298,13 @@ static bool read_levels_from(const void *next, const void *met, gp_looked *looke
 
 /* Where a generator was suspended under the eyes, who resumed it is what the thread runs now. To look anew
  * instead would overlook generators that run for no longer than it takes to look. */
-static bool read_levels(const void *thread_state, gp_looked *looked)
+static bool read_levels(const void *thread_state, const void *now, gp_looked *looked)
 {
-    const void *now, *suspended = NULL;
+    const void *suspended = NULL;
+    unsigned long native_id;
     for (int tries = 0; tries < RESUMED_MAX && (tries == 0 || suspended != NULL); tries++)
-        if (!innermost(thread_state, &now) || !read_levels_from(now, suspended, looked, &suspended))
+        if ((tries != 0 && !innermost(thread_state, &now, &native_id)) ||
+            !read_levels_from(now, suspended, looked, &suspended))
             return false;
     return true;
 }
@@ -308,10 +339,10 @@ static void read_task(const void *thread_state, gp_looked *looked)
 static gp_looked_at look(const void *cond, gp_looked *looked)
 {
     gil_view before;
+    whereabouts at;
     if (!reader_is_open)
         gp_safe_reader_open(&reader);
     reader_is_open = true;
-    looked->time = gp_clock_ticks();
     looked->depth = 0;
     looked->truncated = false;
     looked->callee[0] = looked->task[0] = '\0';
@@ -320,15 +351,15 @@ static gp_looked_at look(const void *cond, gp_looked *looked)
         return GP_LOOKED_UNSEEN;
     if (before.locked <= 0) /* below 0: it has not been made yet */
         return GP_LOOKED_FREE;
-    looked->time = gp_clock_ticks();
     looked->holder = before.holder;
-    if (!read_levels(before.holder, looked))
+    if (!find(before.holder, &at) || !read_levels(before.holder, at.frame, looked))
         return GP_LOOKED_UNSEEN;
+    looked->native_id = (int64_t)at.native_id;
     read_task(before.holder, looked);
-    if (!is_still(cond, &before))
+    if (!is_still(cond, &before) && !stays(before.holder, &at))
         return GP_LOOKED_UNSEEN;
     read_callee(before.holder, looked);
-    if (looked->callee[0] != '\0' && !is_still(cond, &before))
+    if (looked->callee[0] != '\0' && !is_still(cond, &before) && !stays(before.holder, &at))
         looked->callee[0] = '\0'; /* the level was seen before that */
     return GP_LOOKED_AT_HOLDER;
 }

@@ -279,21 +279,28 @@ static bool find_places(const gp_looked *seen, bool stacks, gp_look *look)
 
 /* ---- looking ---- */
 
-/* With the lock. */
-static gp_look take_look(const gp_gil_state *gil, const void *cond, bool stacks)
+/* One that begins now. With the lock. */
+static gp_look begin_look(const gp_gil_state *gil)
 {
     looker.generation = atomic_load(&gp_tracer.main_gil.state.generation);
-    gp_look look = {.generation = atomic_load(&gil->generation),
-                    .stands_for = (uint32_t)(looker.mean_ns / GP_LOOK_UNIT_NS),
-                    .site = GP_UNSEEN,
-                    .stack = GP_UNSEEN};
+    return (gp_look){.time = gp_clock_ticks(),
+                     .generation = atomic_load(&gil->generation),
+                     .stands_for = (uint32_t)(looker.mean_ns / GP_LOOK_UNIT_NS),
+                     .site = GP_UNSEEN,
+                     .stack = GP_UNSEEN};
+}
+
+/* With the lock. */
+static void take_look(gp_look *look, const void *cond, bool stacks)
+{
     gp_looked_at at = gp_tracer.host->looker_eyes->look(cond, &looker.seen);
-    look.time = looker.seen.time;
+    look->until = gp_clock_ticks();
     if (at == GP_LOOKED_FREE)
-        look.site = look.stack = GP_LOOK_FREE;
-    else if (at == GP_LOOKED_AT_HOLDER && !find_places(&looker.seen, stacks, &look))
-        look.site = look.stack = GP_UNSEEN;
-    return look;
+        look->site = look->stack = GP_LOOK_FREE;
+    else if (at == GP_LOOKED_AT_HOLDER && !find_places(&looker.seen, stacks, look))
+        look->site = look->stack = GP_UNSEEN;
+    else if (at == GP_LOOKED_AT_HOLDER)
+        look->native_id = looker.seen.native_id;
 }
 
 /* Who reads it meanwhile may find parts of two looks, which is rare and does little harm. Relaxed: the place
@@ -322,15 +329,18 @@ static bool look_at(gp_gil *gil)
     const void *cond = __atomic_load_n(&gil->locks.cond, __ATOMIC_ACQUIRE);
     if (cond == NULL || gil->state.wanting_looks == 0)
         return false;
-    pthread_mutex_lock(&looking);
-    gp_look look = take_look(&gil->state, cond, gil->state.wanting_stacks != 0);
-    if (gil == &gp_tracer.main_gil && look.site < GP_LOOK_FREE)
-        remember(&look);
-    pthread_mutex_unlock(&looking);
     /* without room the books are far behind, which they are not after this */
     if (gp_looks_unread(&gil->state.looks) >= GP_LOOKS_MAX / 2)
         keep_books(gil);
-    gp_looks_push(&gil->state.looks, &look);
+    pthread_mutex_lock(&looking);
+    gp_look look = begin_look(&gil->state);
+    bool begun = gp_looks_begin(&gil->state.looks, &look);
+    take_look(&look, cond, gil->state.wanting_stacks != 0);
+    if (gil == &gp_tracer.main_gil && look.site < GP_LOOK_FREE)
+        remember(&look);
+    pthread_mutex_unlock(&looking);
+    if (begun)
+        gp_looks_end(&gil->state.looks, &look);
     return look.site != GP_LOOK_FREE;
 }
 
@@ -359,8 +369,10 @@ gp_look gp_looker_see(const gp_gil_state *gil, const void *cond, gp_looker_tell 
     gp_look look = {.site = GP_UNSEEN, .stack = GP_UNSEEN};
     const bool sees = gp_tracer.host != NULL && gp_tracer.host->looker_eyes != NULL;
     pthread_mutex_lock(&looking);
-    for (int i = 0; i < TRIES && look.site == GP_UNSEEN && sees; i++)
-        look = take_look(gil, cond, true);
+    for (int i = 0; i < TRIES && look.site == GP_UNSEEN && sees; i++) {
+        look = begin_look(gil);
+        take_look(&look, cond, true);
+    }
     if (look.site == GP_LOOK_FREE)
         look.site = look.stack = GP_UNSEEN;
     uint32_t place = look.stack;

@@ -27,8 +27,8 @@ enum {
 
 /* What was seen at one look. */
 typedef struct {
-    uint64_t time;
-    const void *holder;             /* the state of the thread */
+    const void *holder;             /* the state of the thread ... */
+    int64_t native_id;              /* ... which it is, by the system; 0: not known */
     size_t depth;                   /* levels; 0: the holder runs no Python */
     bool truncated;                 /* there are more */
     char callee[GP_LOOKED_CALLEE];  /* what the innermost level runs in C; empty: nothing, or not known */
@@ -40,7 +40,7 @@ typedef struct {
 typedef enum {
     GP_LOOKED_AT_HOLDER,
     GP_LOOKED_FREE,   /* nobody has the GIL */
-    GP_LOOKED_UNSEEN, /* it has changed meanwhile, or can't be read */
+    GP_LOOKED_UNSEEN, /* it has moved on meanwhile, or can't be read */
 } gp_looked_at;
 
 /* What the looker sees with. One thread at a time; nothing there is to be trusted. */

@@ -160,6 +160,23 @@ def test_time_in_which_the_gil_was_free_is_not_the_culprits(library: str) -> Non
 
 
 @needs_compiler
+def test_who_lets_go_where_no_clock_sees_it_is_not_to_blame_for_the_time_in_which_the_gil_was_free(
+    library: str,
+) -> None:
+    wait = truth.Wait(wanted=100, had=200, left=201, late_least=0, late_most=10)
+    facts = a_truth(library, [wait]).facts(nobody_ns=40, unclocked=True, lets_go=True)
+    assert facts.least == facts.most == 0.6
+
+
+@needs_compiler
+def test_of_noted_holds_it_is_known_between_which_times_they_began_and_ended(library: str) -> None:
+    one = a_truth(library, [truth.Wait(wanted=500, had=600, left=601, late_least=0, late_most=0)])
+    one.logs = [[498, 505, 525, 528, 540, 545, 555, 555]]
+    facts = one.facts(nobody_ns=None, unclocked=False)
+    assert (facts.least, facts.most) == (0.3, 0.43)
+
+
+@needs_compiler
 def test_who_lets_go_by_itself_is_known_to_have_done_so_where_its_span_ended(library: str) -> None:
     wait = truth.Wait(wanted=150, had=280, left=281, late_least=0, late_most=130)
     facts = a_truth(library, [wait]).facts(nobody_ns=None, unclocked=True)

@@ -5,6 +5,12 @@
 
 #include "books/gp_gil_state.h"
 
+/* A look that took place all at once. */
+static inline bool journals_look(gp_gil_state *gil, const gp_look *look)
+{
+    return gp_looks_begin(&gil->looks, look) && gp_looks_end(&gil->looks, look);
+}
+
 /* The thread is at `place`, which only counts if it takes its first GIL: its release was not seen. */
 static inline void journals_take(gp_gil_state *gil, gp_thread *thread, uint32_t place, uint64_t now)
 {

@@ -168,7 +168,7 @@ static void look(unsigned what, unsigned number, bool callee)
     look.time = now;
     look.generation = gil->generation;
     look.stands_for = 1 + (uint32_t)(now % 7);
-    require(gp_looks_push(&gil->looks, &look));
+    require(gp_looks_begin(&gil->looks, &look) && gp_looks_end(&gil->looks, &look));
 }
 
 static void retire(gp_thread *thread)

@@ -496,7 +496,7 @@ class Twin:
                 continue
             hold = self._hold_at(look.at)
             if look.outcome != SEEN or hold is None:
-                counts[FREE if look.outcome == SEEN else look.outcome] += 1
+                counts[FREE if hold is None else look.outcome] += 1
                 continue
             holder, span = hold
             ended = shown(place if span.end is None else span.place, holder, watch.flags)

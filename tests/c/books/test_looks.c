@@ -70,7 +70,7 @@ static void look(uint32_t place, uint64_t now)
 {
     gp_look taken = {
         .time = now, .site = place, .stack = place, .stands_for = 3, .generation = gil.generation};
-    CHECK(gp_looks_push(&gil.looks, &taken));
+    CHECK(journals_look(&gil, &taken));
 }
 
 static void take(gp_thread *thread, uint64_t now)
@@ -146,10 +146,11 @@ static void a_look_while_nobody_holds_or_that_saw_nothing_is_counted(void)
     drop(main_thread, 1020);
     look(GP_LOOK_FREE, 1025);
     look(sites[0], 1027); /* the GIL's lock was taken before the thread noted it */
+    look(GP_UNSEEN, 1028);
     take(other, 1030);
     gp_gil_state_read(&gil, 1030);
     CHECK_EQUAL(session->looks_unseen, 1);
-    CHECK_EQUAL(session->looks_free, 2);
+    CHECK_EQUAL(session->looks_free, 3);
     CHECK_EQUAL(of(session, main_thread).looks + of(session, other).looks, 0);
     end(session, 1070);
     gp_session_free(session);
@@ -174,11 +175,105 @@ static void a_look_that_comes_after_its_hold_was_booked_is_not_seen(void)
     gp_session_free(session);
 }
 
+/* A look that took from `begin` to `until`, in which this thread was seen. */
+static void long_look(uint32_t place, const gp_thread *seen, uint64_t begin, uint64_t until)
+{
+    gp_look taken = {.time = begin,
+                     .site = place,
+                     .stack = place,
+                     .stands_for = 3,
+                     .generation = gil.generation,
+                     .until = until,
+                     .native_id = seen->native_id};
+    CHECK(journals_look(&gil, &taken));
+}
+
+/* How many looks saw the place where their hold ended. */
+static uint64_t at_the_end(gp_session *session)
+{
+    uint64_t looks = 0;
+    for (size_t i = 0; i < session->tallies.count; i++) {
+        const gp_tally *tally = &((gp_tally *)session->tallies.rows)[i];
+        looks += tally->ended == tally->looked ? tally->sums.looks : 0;
+    }
+    return looks;
+}
+
+static void a_look_at_a_short_hold_counts_for_it_whatever_it_saw(void)
+{
+    gp_session *session = begin();
+    main_thread->native_id = 1;
+    other->native_id = 2;
+    long_look(sites[0], main_thread, 1010, 1040); /* the thread that held has not moved on */
+    drop(main_thread, 1020);
+    take(other, 1025);
+    long_look(sites[0], main_thread, 1030, 1050); /* another one was seen, which held later */
+    drop(other, 1045);
+    take(main_thread, 1046);
+    long_look(GP_UNSEEN, main_thread, 1060, 1070); /* it has moved on */
+    drop(main_thread, 1069);
+    take(other, 1075);
+    long_look(GP_LOOK_FREE, main_thread, 1080, 1090); /* the hold was over when the look came to it */
+    drop(other, 1085);
+    gp_gil_state_read(&gil, 1090);
+    CHECK_EQUAL(of(session, main_thread).looks, 2);
+    CHECK_EQUAL(of(session, other).looks, 2);
+    CHECK_EQUAL(at_the_end(session), 3);
+    CHECK_EQUAL(session->looks_unseen + session->looks_free, 0);
+    end(session, 1100);
+    gp_session_free(session);
+}
+
+static void a_hold_that_outlasts_a_look_is_as_that_saw_it(void)
+{
+    gp_session *session = begin();
+    main_thread->native_id = 1;
+    other->native_id = 2;
+    long_look(sites[0], other, 1010, 1020); /* by an old number: it can only have been the holder */
+    long_look(GP_UNSEEN, main_thread, 1030, 1040);
+    long_look(GP_UNSEEN, main_thread, 1050, 1060);
+    gp_gil_state_read(&gil, 1065);
+    drop(main_thread, 1070);
+    gp_gil_state_read(&gil, 1075);
+    CHECK_EQUAL(of(session, main_thread).looks, 1);
+    CHECK_EQUAL(at_the_end(session), 0);
+    CHECK_EQUAL(session->looks_unseen, 2);
+    end(session, 1100);
+    gp_session_free(session);
+}
+
+static void a_look_under_way_is_waited_for_until_its_hold_ends(void)
+{
+    gp_session *session = begin();
+    gp_look taken = {.time = 1010, .generation = gil.generation, .stands_for = 3};
+    CHECK(gp_looks_begin(&gil.looks, &taken));
+    gp_gil_state_read(&gil, 1020);
+    taken.site = taken.stack = sites[0];
+    taken.until = 1025;
+    CHECK(gp_looks_end(&gil.looks, &taken));
+    gp_gil_state_read(&gil, 1030);
+    taken.time = 1040;
+    CHECK(gp_looks_begin(&gil.looks, &taken));
+    drop(main_thread, 1050);
+    gp_gil_state_read(&gil, 1060);
+    CHECK(!gp_looks_end(&gil.looks, &taken));
+    CHECK_EQUAL(of(session, main_thread).looks, 2);
+    CHECK_EQUAL(at_the_end(session), 1);
+    taken.time = 1070;
+    CHECK(gp_looks_begin(&gil.looks, &taken));
+    gp_gil_state_read(&gil, 1080);
+    CHECK(!gp_looks_end(&gil.looks, &taken));
+    CHECK_EQUAL(session->looks_free, 1);
+    end(session, 1100);
+    CHECK_EQUAL(session->looks_unseen, 0);
+    gp_session_free(session);
+}
+
 static void a_look_of_an_earlier_watching_is_nothing(void)
 {
     gp_session *session = begin();
     gp_look old = {.time = 1010, .site = sites[0], .stack = sites[0], .generation = gil.generation - 1};
-    CHECK(gp_looks_push(&gil.looks, &old));
+    CHECK(journals_look(&gil, &old));
     end(session, 1070);
     CHECK_EQUAL(session->tallies.count + session->looks_unseen + session->looks_free, 0);
     gp_session_free(session);
@@ -275,13 +370,13 @@ static void a_full_queue_takes_no_more_until_it_is_read(void)
     gp_session *session = begin();
     gp_look taken = {.time = 1010, .site = GP_UNSEEN, .stack = GP_UNSEEN, .generation = gil.generation};
     for (int i = 0; i < GP_LOOKS_MAX; i++)
-        CHECK(gp_looks_push(&gil.looks, &taken));
-    CHECK(!gp_looks_push(&gil.looks, &taken));
+        CHECK(journals_look(&gil, &taken));
+    CHECK(!journals_look(&gil, &taken));
     gp_gil_state_read(&gil, 1009);
     CHECK_EQUAL(gp_looks_unread(&gil.looks), GP_LOOKS_MAX);
     gp_gil_state_read(&gil, 1010);
     CHECK_EQUAL(gp_looks_unread(&gil.looks), 0);
-    CHECK(gp_looks_push(&gil.looks, &taken));
+    CHECK(journals_look(&gil, &taken));
     gp_looks_discard(&gil.looks);
     end(session, 1020);
     CHECK_EQUAL(session->looks_unseen, GP_LOOKS_MAX);
@@ -294,6 +389,9 @@ int main(void)
     a_look_counts_who_waits_then();
     a_look_while_nobody_holds_or_that_saw_nothing_is_counted();
     a_look_that_comes_after_its_hold_was_booked_is_not_seen();
+    a_look_at_a_short_hold_counts_for_it_whatever_it_saw();
+    a_hold_that_outlasts_a_look_is_as_that_saw_it();
+    a_look_under_way_is_waited_for_until_its_hold_ends();
     a_look_of_an_earlier_watching_is_nothing();
     each_session_has_the_looks_of_its_time();
     a_hold_with_more_places_than_there_is_room_for_loses_the_rest();

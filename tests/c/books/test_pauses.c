@@ -314,7 +314,7 @@ static void a_look_in_a_pause_is_kept_apart(void)
     starts(main_thread, 1010);
     for (uint64_t time = 1005; time < 1040; time += 10) {
         look.time = time;
-        CHECK(gp_looks_push(&gil.looks, &look));
+        CHECK(journals_look(&gil, &look));
     }
     stops(main_thread, 1030);
     end(session, 1050);

@@ -21,7 +21,7 @@ static gp_looked_at look(const void *cond, gp_looked *looked)
     const interpreter_gil *gil =
         (const interpreter_gil *)((const char *)cond - offsetof(interpreter_gil, cond));
     atomic_fetch_add(&looks, 1);
-    looked->time = gp_clock_ticks();
+    looked->native_id = 0;
     looked->truncated = false;
     looked->depth = 1;
     looked->keys[0] = seen_key;
