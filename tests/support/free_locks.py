@@ -8,7 +8,7 @@ import instructions
 
 NO_TRACE = "nullcontext()"
 CALLS = 5
-ROUNDS = 4  # what is done seldom, by the allocator or a specializing interpreter say, is not in all of them
+ROUNDS = 2  # what is done seldom, by the allocator or a specializing interpreter say, is not in all of them
 
 # name -> what comes before, what is counted, what comes after
 OPERATIONS = {

@@ -105,15 +105,14 @@ def two_tasks(over):
 
 
 @pytest.mark.lengthy
-@pytest.mark.parametrize("stacks", [False, True])
-def test_the_task_that_holds_longer_is_told_first_with_its_coroutine(stacks):
+def test_the_task_that_holds_longer_is_told_first_with_its_coroutine():
     both = ("grind", "heavy"), ("tick", "light")
 
     def enough(report):
         heavy, light = map(tasks(report).get, both)
         return seen(*both, number=20)(report) and heavy.caused_ns > 2 * light.caused_ns
 
-    report = run_until(enough, two_tasks, stacks=stacks)
+    report = run_until(enough, two_tasks, stacks=True)
     found = tasks(report)
     assert found["grind", "heavy"].caused_ns > found["tick", "light"].caused_ns > 0
     assert found["grind", "heavy"].filename == __file__

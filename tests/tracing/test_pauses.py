@@ -35,7 +35,7 @@ def no_other_collections():
 @pytest.fixture(scope="module")
 def garbage():
     """Return so many objects that a collection of all takes some milliseconds."""
-    return [[number] for number in range(300_000)]
+    return [[number] for number in range(100_000)]
 
 
 class Waiter:
@@ -68,7 +68,7 @@ def collect_until(trace, enough):
     """Collect until a report is enough: on a busy machine the victim may ask late; return that report."""
     deadline = time.monotonic() + 100
     while True:
-        collect(2, 20)
+        collect(2, 5)
         report = trace.report()
         if enough(report):
             return report
@@ -93,12 +93,11 @@ def check_sums(report):
         assert len(report.longest_pauses) == sum(row.count for row in report.collections)
 
 
-@pytest.mark.parametrize("stacks", [False, True])
-def test_pauses_are_those_of_the_collections(garbage, stacks):
+def test_pauses_are_those_of_the_collections(garbage):
     def collects():
         return [collect(generation, 3 + generation) for generation in (0, 1, 2)]
 
-    with Waiter(), gilprobe.trace(stacks=stacks) as t:
+    with Waiter(), gilprobe.trace(stacks=True) as t:
         spent = collects()
     report = t.report()
     check_sums(report)
@@ -318,7 +317,7 @@ WORST = """
         raise SystemExit(3)
 
     def churn():
-        for number in range(3000):
+        for number in range(1000):
             acts = (leave, gc.collect, lambda: time.sleep(0), lambda: gilprobe.trace().start().stop(), list)
             Node(acts[number % len(acts)])
             if number % 10 == 0:

@@ -39,7 +39,7 @@ from gilprobe.tracing.recording_reader import Recording
 CSRC = Path(__file__).parents[2] / "csrc"
 PLAYER = Path(__file__).parent.parent / "support" / "play_schedule.c"
 ROOMS = ("base", "stream", "books", "hooks", "recording", "trace")
-SCHEDULES = 2000
+SCHEDULES = 1000
 BATCH = 100  # that one process plays
 AT_ONCE, ASKED_UNSEEN, AS_ASKED = 1, 0, 2
 FIRST_ID = 1000
@@ -347,7 +347,7 @@ def check(schedule, readings):
             assert sums_of(Recording.open(schedule.path(session))) == sums_of_events(events), where
 
 
-@pytest.mark.lengthy
+@pytest.mark.slow  # no interpreter takes part
 @pytest.mark.parametrize("first", range(0, SCHEDULES, BATCH))
 def test_reports_and_recordings_are_as_the_twin_has_them(player, tmp_path, first):
     schedules = [Schedule(seed, tmp_path) for seed in range(first, first + BATCH)]
