@@ -141,6 +141,7 @@ def test_an_unwritable_folder_is_told_before_anything_is_measured(tmp_path):
     assert (ran.returncode, ran.stdout) == (2, "")
 
 
+@pytest.mark.slow
 def test_a_run_shows_a_table_and_writes_the_contracts_json(tmp_path):
     target = tmp_path / "r.json"
     ran = gilprobe_("run", "held-vs-released", "--threads", "2", "--repeat", "2", "--json", str(target))
@@ -193,6 +194,7 @@ def test_a_reader_that_leaves_causes_no_complaint():
     assert errors == b""
 
 
+@pytest.mark.slow
 def test_a_reader_that_leaves_does_not_cost_the_file(tmp_path):
     target = tmp_path / "r.json"
     command = [*GILPROBE, *QUICK, "--json", str(target)]
@@ -250,6 +252,7 @@ def test_ctrl_c_leaves_one_line_and_status_130_promptly(name):
     assert time.monotonic() - begun < 60
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_the_scenarios_that_were_done(tmp_path):
     target = tmp_path / "r.json"
     command = [
@@ -275,6 +278,7 @@ def test_ctrl_c_keeps_the_scenarios_that_were_done(tmp_path):
     assert [scenario.id for scenario in ResultSet.load(target).scenarios] == ["python-loop"]
 
 
+@pytest.mark.slow
 def test_a_terminal_gets_colour_and_a_bar_that_is_gone_in_the_end():
     status, text = on_terminal("run", "python-loop", "--threads", "1,2", "--repeat", "4")
     assert status == 0

@@ -85,6 +85,7 @@ class TestSoon(unittest.IsolatedAsyncioTestCase):
 """
 
 
+@pytest.mark.slow
 def test_what_runs_leave_behind_fails_the_test_and_is_named(run):
     ended = run(LEAKS, "-rA")
     text = ended.stdout.str()
@@ -164,6 +165,7 @@ def test_what_outlives_it(shared): shared.calls.append([1])
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     pytest.version_tuple < (8, 2), reason="this pytest keeps something for each use of a wider fixture"
 )
@@ -201,6 +203,7 @@ def pytest_pyfunc_call(pyfuncitem):
 """
 
 
+@pytest.mark.slow
 def test_tests_that_a_plugin_calls_are_run_again_by_it(run, pytester):
     pytester.makeconftest(CALLER)
     ended = run(ASYNCHRONOUS, "-rA")

@@ -106,6 +106,7 @@ def test_the_fixture(gil):
 """
 
 
+@pytest.mark.slow
 @needs_tracer
 def test_limits_are_kept_or_the_test_fails_and_says_who_broke_them(run):
     ended = run(LIMITS, "-rA", "--gil")  # with all tests traced the limits are the same

@@ -156,6 +156,7 @@ def fails_for_itself(number=3):
     raise TypeError("takes 3 positional arguments, it says")
 
 
+@pytest.mark.slow
 def test_what_takes_its_arguments_is_judged_whatever_its_signature_says():
     assert find_leaks(patched, **SHORT).calls == len(kept)
 

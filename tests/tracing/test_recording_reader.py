@@ -534,7 +534,7 @@ def test_a_deep_stack_is_shown_whole(write, environment):
         assert len("".join(_exported(name, [process], "hold", None))) > 2000
 
 
-@pytest.mark.lengthy
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("parents", "sites", "rule"),
     [
