@@ -142,8 +142,7 @@ def waited_behind(report, thread, function):
     return sum(row.wait_ns for row in rows) / whole
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-@pytest.mark.parametrize("options", [(), ("--no-stacks",)])
+@pytest.mark.parametrize(("number", "options"), [(signal.SIGKILL, ()), (signal.SIGTERM, ("--no-stacks",))])
 def test_a_process_that_hung_with_the_gil_blames_the_call_that_never_returned(tmp_path, number, options):
     process = killed(tmp_path, HUNG, number=number, options=options)
     report = process.report
