@@ -1,14 +1,16 @@
-"""What every report of the tracer promises, for tests and their child processes; and work for threads."""
+"""What every report of the tracer promises, for tests and their child processes; and work for threads.
+
+Hundreds of children import this: not pathlib or traceback, which take as long as the rest of a child.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import threading
 import time
-import traceback
 from collections import defaultdict
-from pathlib import Path
 
 MAIN = "MainThread"
 
@@ -221,7 +223,7 @@ def fork(child):
         child()
         status = 0
     except BaseException:
-        traceback.print_exc()
+        sys.excepthook(*sys.exc_info())
     finally:
         os._exit(status)
 
@@ -234,9 +236,12 @@ def wait(pid):
 def recorders():
     """Return how many threads of the operating system write recordings."""
     count = 0
-    for task in Path("/proc/self/task").iterdir():
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
-            count += (task / "comm").read_text(errors="replace") == "gilprobe\n"
+    for task in os.listdir("/proc/self/task"):  # noqa: PTH208
+        with (
+            contextlib.suppress(FileNotFoundError, ProcessLookupError),  # it has ended meanwhile
+            open(f"/proc/self/task/{task}/comm", errors="replace") as file,  # noqa: PTH123
+        ):
+            count += file.read() == "gilprobe\n"
     return count
 
 
@@ -250,5 +255,5 @@ def await_no_recorder():
 
 def sleeps(thread):
     """Tell whether a thread sleeps: what is released while it only spins is released silently."""
-    stat = Path(f"/proc/self/task/{thread.native_id}/stat").read_text(encoding="utf-8")
-    return stat.rpartition(")")[2].split()[0] == "S"
+    with open(f"/proc/self/task/{thread.native_id}/stat", encoding="utf-8") as file:  # noqa: PTH123
+        return file.read().rpartition(")")[2].split()[0] == "S"
