@@ -21,9 +21,6 @@ from gilprobe.refs import LeakReport, find_leaks, leak_windows
 MORTAL = sys.version_info < (3, 12)
 BLOCKS = sys.getallocatedblocks() > 0  # not with PYTHONMALLOC=malloc
 LIMIT_S = 200  # more than a busy machine needs without a GIL, where each collection walks the whole heap
-FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
-# A hunt takes ten seconds there; the other tests show that hunts work.
-with_gil_only = pytest.mark.skipif(FREE_THREADED, reason="other hunts show it without a GIL")
 needs_blocks = pytest.mark.skipif(not BLOCKS, reason="the interpreter's memory blocks can't be counted here")
 
 
@@ -82,9 +79,6 @@ LEAKS = {
     "stolen_reference": (lambda leaky: (lent(leaky),), ARGUMENT, -1),
 }
 BLOCK_LEAKS = {"missing_decref_of_text": 1, "leaked_interned": 1}
-if FREE_THREADED:
-    LEAKS = {name: LEAKS[name] for name in ("missing_decref", "stolen_reference")}
-    BLOCK_LEAKS = {"leaked_interned": 1}
 CLEAN = {
     "missing_decref_on_error": (3,),
     "interned": (),
@@ -161,7 +155,6 @@ def test_a_leak_of_cython_is_found(leaky_cython):
     assert amount(report, ARGUMENT) == pytest.approx(1, rel=0.05)
 
 
-@with_gil_only
 def test_what_is_kept_on_purpose_is_named_with_who_keeps_it(leaky_cython):
     report = find_leaks(leaky_cython.kept)
     assert report.findings[0].what == "leaky_cython.Node objects"
@@ -300,7 +293,6 @@ def test_what_can_not_be_used_is_told_in_one_line(error, options, message):
         find_leaks(function, **options)
 
 
-@with_gil_only
 def test_a_report_survives_being_saved(tmp_path):
     kept = []
     report = find_leaks(lambda: kept.append([]), warmup=1, repeats=5, calls=10)
@@ -340,7 +332,9 @@ def test_a_reference_to_what_is_reached_by_an_attribute_is_found_by_the_census(l
 
 
 @pytest.mark.lengthy
-@pytest.mark.skipif(FREE_THREADED, reason="without a GIL the counts of types are deferred")
+@pytest.mark.skipif(
+    bool(sysconfig.get_config_var("Py_GIL_DISABLED")), reason="without a GIL the counts of types are deferred"
+)
 def test_a_reference_to_the_type_of_a_temporary_object_is_found_by_the_census(leaky):
     def make():
         referred(leaky, type(globals()["Temporary"]()))
@@ -392,7 +386,6 @@ def test_who_holds_what_was_left_is_never_the_hunt():
     assert not any("Suspect" in text for text in finding.evidence)
 
 
-@with_gil_only
 def test_a_type_whose_module_is_no_text_is_called_by_its_name_alone():
     """Types that Cython's modules share have a descriptor there, with an address in what it prints."""
 
