@@ -327,7 +327,7 @@ def answer_of(tool: str, outcome: Outcome) -> Answer | None:
     """Compare what a tool told with the truth; None if one of them is missing.
 
     A tool that knows waits is compared by those of the victims: the waits of others, which no clock measures,
-    would change its share of all waiting.
+    would change its share of all waiting. The standard error is one of that share, and grows with it.
     """
     facts, told = outcome.facts, outcome.reading
     if facts is None or told is None or told.share is None:
@@ -336,7 +336,7 @@ def answer_of(tool: str, outcome: Outcome) -> Answer | None:
     hold_error = None
     if facts.hold_share is not None and told.hold_share is not None:
         hold_error = 100 * (told.hold_share - facts.hold_share)
-    limit = max(POINTS, 300 * (told.error or 0.0))
+    limit = max(POINTS, 300 * (told.error or 0.0) * max(1.0, share / (told.share or 1.0)))
     return Answer(tool, told.right, 100 * facts.error(share), limit, hold_error)
 
 

@@ -218,10 +218,10 @@ def letting_go(truth: Truth, holds: int, held_ns: int, free_ns: int) -> tuple[Ca
     return functools.partial(call, save, restore, holds, held_ns, free_ns), ctypes.c_int64 * (4 * holds)
 
 
-@kind("C call that holds for a microsecond, often", alone=True, itself=True, logged=True)
+@kind("C call that holds for 2 microseconds, often", alone=True, itself=True, logged=True)
 def fine(truth: Truth) -> Act:
     """Hold for less time than it takes to look, behind a long hold that ends at the same line."""
-    call, log = letting_go(truth, 4_000, 1_000, 500)
+    call, log = letting_go(truth, 4_000, 2_000, 500)
 
     def act() -> None:
         noted = log()

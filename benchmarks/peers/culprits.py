@@ -19,7 +19,8 @@ is the culprit's share of the victims' waits. A cell says whether the tool's fir
 culprit, and by how many percentage points its share differs. gilprobe's row is a line with all that it
 called, of which the culprit must be told. A sampler knows no waits: its share is that of the samples
 with the GIL in which the culprit's line is anywhere in the stack, and its first row is the line with the
-most samples. That nobody held the GIL for a part of the waits is gilprobe's word.
+most samples. That nobody held the GIL for a part of the waits is gilprobe's word. Who lets go in a call,
+where no clock sees it, is not to blame for the time in which the GIL was free meanwhile.
 The truth is an interval, wider in the runs of other tools, and the error is the distance to it. If no
 processor is free, the truth is too large in some kinds: after a forced release the culprit's clock goes
 on until its thread runs again, though nobody may have the GIL; and collections in a victim's thread,
