@@ -281,8 +281,8 @@ def _answer(pid: int, listener: socket.socket, process: int, until_s: float) -> 
 def _hurry(pid: int) -> None:
     """Let the function's thread import what it needs while others are busy.
 
-    CPython 3.13 without a GIL yields the core forty times for a lock that the thread has already, and reading a
-    file takes one twice (Python/lock.c). Each time all others would have turns of milliseconds.
+    CPython 3.13 without a GIL yields the core forty times for a lock that the thread has already, and reading
+    a file takes one twice (Python/lock.c). Each time all others would have turns of milliseconds.
     """
     with suppress(OSError):  # it ends
         for thread in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208
