@@ -119,6 +119,11 @@ def act_as(uint32_t user, uint32_t group):
     return user, group
 
 
+def take_short_turns(int thread) -> bool:
+    """Let a thread of another process that yields its core have its next turn soon; return whether the system took it."""
+    return gp_take_short_turns(thread)
+
+
 def where(int thread):
     """Return the address of the instruction that a thread of another process runs; stop it for some 50 us.
 

@@ -37,6 +37,7 @@ cdef extern from "attach/gp_inject.h" nogil:
     gp_status gp_inject(const gp_injection *injection, gp_injected *injected)
     gp_status gp_inject_where(int32_t thread, uint64_t *instruction)
     void gp_act_as(uint32_t *user, uint32_t *group)
+    bint gp_take_short_turns(int32_t thread)
 
 
 cdef extern from "attach/gp_agent.h" nogil:

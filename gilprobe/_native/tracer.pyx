@@ -4,7 +4,7 @@
 All of the tracer's native state lives in this module: what shares it must be compiled into it.
 """
 
-from cpython.contextvars cimport PyContextVar_Get, PyContextVar_New, PyContextVar_Set
+from cpython.contextvars cimport PyContextVar_Get, PyContextVar_New, PyContextVar_Reset, PyContextVar_Set
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF
 from cpython.pythread cimport PyThread_get_thread_ident
@@ -257,12 +257,12 @@ not_traced_error = RuntimeError
 
 @cython.final
 @cython.freelist(64)
-@cython.no_gc  # it refers to nothing that could refer to it
 cdef class _Entered:
-    """That a context is inside a label, and inside which others."""
+    """That a context is inside a label, and inside which others. The token, which stays, takes that back in the context itself."""
 
     cdef uint32_t tag
     cdef _Entered outer
+    cdef object token
 
 
 cdef uint32_t tag_of_context(void *context) noexcept:
@@ -321,7 +321,7 @@ cdef class Label:
         cdef _Entered entered = _Entered.__new__(_Entered)
         entered.tag = self.tag
         entered.outer = entered_now()
-        PyContextVar_Set(label_variable, entered)
+        entered.token = PyContextVar_Set(label_variable, entered)
         gp_tracer_tag(self.tag)
         return self
 
@@ -331,7 +331,10 @@ cdef class Label:
         if entered is None:  # entered in another context
             return
         outer = entered.outer
-        PyContextVar_Set(label_variable, outer)
+        try:
+            PyContextVar_Reset(label_variable, entered.token)  # which costs half of another change
+        except (RuntimeError, ValueError):  # this is a copy of the context in which it was entered
+            PyContextVar_Set(label_variable, outer)
         gp_tracer_tag(0 if outer is None else outer.tag)
 
 

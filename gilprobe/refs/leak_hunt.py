@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import itertools
 import math
+import sys
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -28,7 +29,7 @@ from gilprobe.refs.leak_findings import (
     lasting,
 )
 from gilprobe.refs.leak_lending import Lender, lending
-from gilprobe.refs.leak_probes import process_gauges
+from gilprobe.refs.leak_probes import others_ran, process_gauges
 from gilprobe.refs.leak_suspects import find_suspects
 from gilprobe.refs.leak_windows import Caller, Column, Means, Windows, settle
 
@@ -318,10 +319,12 @@ class _Hunt:
     def garbage(self) -> Garbage | None:
         """Return what calls leave in reference cycles, if that is certain."""
         calls = min(self._calls, leak_garbage.MOST_CALLS)
-        if self._threads() > 1 or not self._has_time(leak_garbage.WINDOWS, calls):
+        if len(sys._current_frames()) > 1 or not self._has_time(leak_garbage.WINDOWS, calls):
             return None
         self._progress("reference cycles")
-        return leak_garbage.garbage_of(self.caller.times, calls)
+        before = others_ran()  # threads without Python code may call in
+        found = leak_garbage.garbage_of(self.caller.times, calls)
+        return found if others_ran() == before else None
 
     def _has_time(self, repetitions: int, calls: int) -> bool:
         """Return whether more repetitions may be made."""

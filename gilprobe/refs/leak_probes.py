@@ -8,6 +8,7 @@ import sys
 import threading
 from array import array
 from collections import Counter
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -84,6 +85,22 @@ def process_gauges() -> tuple[list[Gauge], list[str]]:
     count = _entries(_TASKS) if os.path.isdir(_TASKS) else threading.active_count  # noqa: PTH112
     gauges.append(Gauge("threads", "threads", count))
     return gauges, missing
+
+
+def others_ran() -> dict[str, bytes]:
+    """Return how often each other thread of the process has been given a core; nothing if that is not told.
+
+    The same at two moments: none has run in between. Libraries have threads of their own that wait for work,
+    and never run Python code.
+    """
+    switches: dict[str, bytes] = {}
+    own = str(threading.get_native_id())
+    with suppress(OSError):
+        for thread in os.listdir(_TASKS):  # noqa: PTH208  # as above
+            if thread != own:
+                with suppress(OSError), open(f"{_TASKS}/{thread}/status", "rb") as file:  # noqa: PTH123
+                    switches[thread] = file.read().partition(b"\nvoluntary_ctxt_switches:")[2]
+    return switches
 
 
 class Readings:

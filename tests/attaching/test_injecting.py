@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import threading
 
 import pytest
 from side_by_side import FREE_THREADED
 
+from gilprobe._native import attach as native
 from gilprobe.attaching import inject
 from gilprobe.attaching.target import ProcessGoneError
 from gilprobe.errors import GilProbeError
@@ -124,6 +127,22 @@ def test_an_attachment_leaves_no_garbage_for_the_collector(start):
 def test_the_turns_of_threads_are_as_long_as_before(start):
     process = start("sys.setswitchinterval(0.25)\n" + STATES["reads a pipe"])
     assert call(process, "sys", "getswitchinterval") == 0.25
+
+
+def test_a_thread_that_takes_short_turns_has_the_rank_that_it_had():
+    def rank():
+        return os.sched_getscheduler(0), os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    def hurry():
+        told.append((rank(), native.take_short_turns(threading.get_native_id()), rank()))
+
+    told = []
+    thread = threading.Thread(target=hurry)  # not the tests' own
+    thread.start()
+    thread.join()
+    ((before, _taken, after),) = told  # a system may refuse
+    assert before == after
+    assert not native.take_short_turns(4194305)  # there is none
 
 
 MAIN_THREAD = """

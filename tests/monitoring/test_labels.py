@@ -7,6 +7,7 @@ import contextvars
 import gc
 import sys
 import threading
+import weakref
 
 import pytest
 
@@ -174,6 +175,31 @@ def test_a_context_that_is_run_has_its_label():
         with gilprobe.label("outside"):
             least = {"caught": context.run(work), "outside": work()}
         check_shares(monitor, least, begin)
+
+
+def labels_in(context):
+    """Return the labels that a context is inside of."""
+    return [value for variable, value in context.items() if variable.name == "gilprobe.label" and value]
+
+
+def test_a_label_may_be_left_in_copies_of_its_context_before_and_after_the_context_itself():
+    label, before = gilprobe.label("copied"), contextvars.copy_context()
+    label.__enter__()
+    early, late = contextvars.copy_context(), contextvars.copy_context()
+    early.run(label.__exit__, None, None, None)
+    assert len(labels_in(contextvars.copy_context())) == len(labels_in(late)) == 1
+    label.__exit__(None, None, None)
+    late.run(label.__exit__, None, None, None)
+    assert [labels_in(one) for one in (before, early, late, contextvars.copy_context())] == [[]] * 4
+
+
+def test_a_context_that_is_given_up_inside_a_label_is_freed():
+    context = contextvars.copy_context()
+    context.run(gilprobe.label("given up").__enter__)
+    left = weakref.ref(context)
+    del context
+    gc.collect()
+    assert left() is None
 
 
 @needs_tracer

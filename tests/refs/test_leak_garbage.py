@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import itertools
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -96,6 +98,30 @@ def test_beside_other_threads_nothing_is_said_of_garbage():
     finally:
         end.set()
         thread.join()
+
+
+# A thread as a library for numbers has some: it waits, and never runs Python code.
+WAITS = """
+import ctypes, os, time
+from gilprobe.refs import find_leaks
+libc = ctypes.CDLL(None)
+assert libc.pthread_create(ctypes.byref(ctypes.c_void_p()), None, libc.pause, None) == 0
+(other,) = set(os.listdir("/proc/self/task")) - {str(os.getpid())}
+while "S (sleeping)" not in open(f"/proc/self/task/{other}/status").read():
+    time.sleep(0.001)
+def leaves_cycle():
+    own = []
+    own.append(own)
+print(find_leaks(leaves_cycle, repeats=3, calls=5).garbage)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="threads that run are not told from others")
+def test_threads_of_libraries_that_only_wait_do_not_matter():
+    ran = subprocess.run(
+        [sys.executable, "-c", WAITS], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert (ran.stdout, ran.stderr) == ("Garbage(per_call=1.0, types=('list',))\n", "")
 
 
 def test_garbage_is_shown_and_saved(tmp_path):
