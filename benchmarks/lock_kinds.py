@@ -690,7 +690,7 @@ def _() -> Program:
 TABLE = {"rows": list(range(400_000))}
 
 
-class Slow:
+class SlowKey:
     """A key that takes its time; from 3.14 on a cache is locked only while it looks for its key."""
 
     def __hash__(self) -> int:
@@ -704,7 +704,7 @@ class Slow:
 @kind("lru_cache", "functools._lru_cache_wrapper `cached`", free_threaded=True)
 def _() -> Program:
     cached = functools.lru_cache(maxsize=1)(repr)
-    return again(lambda: cached(Slow()))
+    return again(lambda: cached(SlowKey()))
 
 
 @kind("a user's object", "Point `POINT` (module HERE)", free_threaded=True)
