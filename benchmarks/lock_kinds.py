@@ -27,6 +27,7 @@ import types
 import weakref
 import zlib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gilprobe.model.locks import WORK
@@ -50,7 +51,7 @@ class Gate:
 
     def __init__(self) -> None:
         self.open = self.begun = self.ended = False
-        self.holder: Any = None  # the thread that holds
+        self.holder = Path()  # of the thread that holds, as long as it lives
 
     def hold(self) -> None:
         """Tell that the lock is held, and hold it until it may go."""
@@ -690,7 +691,7 @@ def _() -> Program:
 TABLE = {"rows": list(range(400_000))}
 
 
-class Slow:
+class SlowKey:
     """A key that takes its time; from 3.14 on a cache is locked only while it looks for its key."""
 
     def __hash__(self) -> int:
@@ -704,7 +705,7 @@ class Slow:
 @kind("lru_cache", "functools._lru_cache_wrapper `cached`", free_threaded=True)
 def _() -> Program:
     cached = functools.lru_cache(maxsize=1)(repr)
-    return again(lambda: cached(Slow()))
+    return again(lambda: cached(SlowKey()))
 
 
 @kind("a user's object", "Point `POINT` (module HERE)", free_threaded=True)
@@ -858,6 +859,7 @@ def run(kind: Kind) -> tuple[Lock, ...]:
     contenders = kind.make(), Gate()
 
     def first(program: Program, gate: Gate) -> None:
+        gate.holder = Path(f"/proc/self/task/{threading.get_native_id()}")
         wait_until(lambda: gate.open)
         if not program.again:
             program.hold(gate)
@@ -868,13 +870,13 @@ def run(kind: Kind) -> tuple[Lock, ...]:
     def second(program: Program, gate: Gate) -> None:
         wait_until(lambda: gate.begun)
         program.want()
-        while program.again and gate.holder.is_alive():  # the end of a thread takes other locks
+        while program.again and gate.holder.exists():
             program.want()
+        wait_until(lambda: not gate.holder.exists())  # the end of a thread takes other locks
 
     # both are passed on: the cells of a closure are locked, too
     threads = [threading.Thread(target=target, args=contenders, daemon=True) for target in (first, second)]
     gate = contenders[1]
-    gate.holder = threads[0]
     for thread in threads:
         thread.start()
     with trace(locks=True, sites=False) as running:

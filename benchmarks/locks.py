@@ -6,7 +6,9 @@ the lock, and the one that has it reads the clock, too: so it is known how long 
 
 from __future__ import annotations
 
+import gc
 import itertools
+import os
 import random
 import sys
 import threading
@@ -24,12 +26,14 @@ import lock_kinds
 from common import Question, Row
 
 from gilprobe.measuring.host import capabilities
+from gilprobe.model.locks import STOP
 from gilprobe.tracing.tracer import trace
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Iterator
 
+    from gilprobe.model.timeline import TimelineLockWait
     from gilprobe.report import Report
 
 KINDS: dict[str, Callable[[], threading.Lock | threading.RLock]] = {  # type: ignore[valid-type]
@@ -43,6 +47,9 @@ WORKING = not capabilities().gil_enabled
 """Whether threads with the lock also work instead of sleeping: with a GIL they would wait for that, too."""
 UNEQUAL = (0.5, 1.0, 2.0, 4.0)
 """How long each thread has the lock, for the matrix."""
+
+JUMP_NS = 200_000
+"""A clock that is read all the time and goes on by more has jumped."""
 
 clock = time.perf_counter_ns
 
@@ -179,6 +186,71 @@ def cells(sums: dict[tuple[str, str], int], owns: list[Own]) -> list[float]:
     return found
 
 
+def pauses_of_all(options: argparse.Namespace) -> Iterator[Row]:
+    """Yield how far the pauses told of a thread are from the jumps of its own clock, in percent of them.
+
+    In a jump the thread may also have waited for a processor: before it was stopped, which is no pause, or
+    after it was let go, which is. So the truth has two bounds; on a quiet machine they are the same.
+    """
+    if not WORKING:
+        return
+    samples: list[float] = []
+    widths: list[float] = []
+    for _ in range(options.repeat):
+        jumps, origin_ns, waits = stops(options.seconds)
+        most = least = told = 0
+        for since, until, delay_ns in jumps:
+            middles = [(origin_ns + wait.start_ns + wait.duration_ns // 2, wait) for wait in waits]
+            inside = [wait.duration_ns for middle, wait in middles if since <= middle <= until]
+            if inside:
+                most, least = most + until - since, least + until - since - delay_ns
+                told += sum(inside)
+        if most:
+            samples.append(100 * (told - min(max(told, least), most)) / most)
+            widths.append(100 * (most - least) / most)
+    yield Row(
+        "stop-the-world pauses of a thread that works, by a collector beside it",
+        "within 5 % of its clock's jumps",
+        "%",
+        samples,
+        common.judge(samples, lambda one: abs(one) <= 5),
+        f"it waited for a processor in {max(widths, default=0):.0f} % of the jumps' time at most",
+    )
+
+
+def stops(seconds: float) -> tuple[list[tuple[int, int, int]], int, list[TimelineLockWait]]:
+    """Collect garbage while a thread reads its clock.
+
+    Returns the clock's jumps, each with how long the thread waited for a processor; when the trace began; and
+    the stops it tells of.
+    """
+    jumps: list[tuple[int, int, int]] = []
+    ended = False
+
+    def read_clock() -> None:
+        with Path("/proc/thread-self/schedstat").open("rb", buffering=0) as statistics:
+            last, waited = clock(), 0
+            while not ended:
+                now, before = clock(), waited
+                waited = int(os.pread(statistics.fileno(), 64, 0).split()[1])
+                if now - last > JUMP_NS:
+                    jumps.append((last, now, waited - before))
+                last = now
+
+    thread = threading.Thread(target=read_clock, name="paused")
+    with trace(sites=False, locks=True, timeline=True) as running:
+        origin_ns = clock()
+        thread.start()
+        end = clock() + int(seconds * 1e9)
+        while clock() < end:
+            gc.collect()
+            time.sleep(0.005)
+        ended = True
+        thread.join()
+    waits = running.timeline().lock_waits()
+    return jumps, origin_ns, [wait for wait in waits if wait.thread == "paused" and wait.kind == STOP]
+
+
 def which_lock(options: argparse.Namespace) -> Iterator[Row]:
     """Yield for each kind of lock how many of ten runs named it rightly, first of all locks."""
     lock_kinds.warm_up()
@@ -209,6 +281,7 @@ def first_title(kind: lock_kinds.Kind) -> str:
 QUESTIONS = (
     Question("waits", "within 0.5 points of each thread's life", waits_of_each, traces=False),
     Question("matrix", "within 1 point", who_waited_for_whom, traces=False),
+    Question("stops", "within 5 % of the clock's jumps", pauses_of_all, traces=False),
     Question("kinds", "the right lock named in each run", which_lock, traces=False),
 )
 

@@ -81,6 +81,9 @@ class ThreadAccount:
     hold_cpu_ns : int or None
         CPU time during the holds, nanoseconds; None if not recorded. For the rest of `hold_ns` the thread was
         blocked in the kernel or waited for a core.
+    off_cpu_ns : int or None
+        CPU time while the thread was off, nanoseconds; None if not recorded. Known where locks were recorded:
+        with a GIL if `hold_cpu_ns` is, too.
     """
 
     native_id: int
@@ -99,6 +102,7 @@ class ThreadAccount:
     hold: Distribution
     wait: Distribution
     hold_cpu_ns: int | None = None
+    off_cpu_ns: int | None = None
 
     @property
     def lifetime_s(self) -> float:
@@ -124,6 +128,11 @@ class ThreadAccount:
     def hold_cpu_s(self) -> float | None:
         """CPU time with the GIL, seconds; None if not recorded."""
         return _seconds(self.hold_cpu_ns)
+
+    @property
+    def off_cpu_s(self) -> float | None:
+        """CPU time without the GIL, seconds; None if not recorded."""
+        return _seconds(self.off_cpu_ns)
 
 
 @dataclass(frozen=True, slots=True)

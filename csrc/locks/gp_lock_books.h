@@ -48,6 +48,7 @@ typedef struct gp_lock_session {
     bool wants_stacks; /* of these */
     uint64_t origin;   /* ticks: from then on the recording counts */
     gp_lock_told told;
+    gp_buffer cpu_before; /* of threads, when it began (gp_lock_cpu.h) */
 } gp_lock_session;
 
 /* All journals; they are never freed. */

@@ -31,6 +31,7 @@ typedef struct {
     int64_t native_id;
     uint32_t label;
     bool ended;
+    uint64_t cpu_ns; /* that it had used, if it has ended */
     char os_name[GP_LOCK_NAME_MAX];
 } gp_lock_account;
 

@@ -10,6 +10,7 @@
 
 #include "base/gp_memory.h"
 #include "base/gp_thread_local.h"
+#include "locks/gp_lock_cpu.h"
 #include "locks/gp_lock_record.h"
 #include "locks/gp_lock_state.h"
 
@@ -160,8 +161,10 @@ static void thread_exits(void *journal)
 {
     gone = true;
     own = NULL;
-    if (account_of(journal) != NULL)
+    if (account_of(journal) != NULL) {
+        account_of(journal)->cpu_ns = gp_clock_thread_cpu_ns();
         account_of(journal)->ended = true;
+    }
     gp_lock_end_journal(journal);
 }
 
@@ -351,6 +354,7 @@ static gp_status start(gp_lock_session *session, const gp_lock_wishes *wishes, c
     if (status == GP_OK) {
         session->keeps_waits = wishes->recorder != NULL && wishes->timeline;
         session->wants_stacks = session->keeps_waits && wishes->stacks;
+        gp_lock_cpu_begin(session);
         add_session(session, wishes->origin);
     }
     return status;
@@ -421,6 +425,7 @@ void gp_lock_forget(gp_lock_session *session)
     gp_rows_clear(&session->rows, &gp_lock_rows);
     gp_buffer_free(&session->waits);
     gp_buffer_free(&session->taken);
+    gp_buffer_free(&session->cpu_before);
     gp_memory_unmap(session, sizeof *session);
 }
 
@@ -495,7 +500,8 @@ static void write_totals(const gp_lock_session *session, uint64_t now, gp_buffer
     gp_clock_rate rate =
         gp_clock_rate_between(session->anchor, ended ? session->end_anchor : gp_clock_anchor_now());
     gp_buffer_number(buffer, (ended ? GP_LOCK_FINAL : 0) | (session->hooks_lost ? GP_LOCK_HOOKS_LOST : 0) |
-                                 (atomic_load(&state->spin_sites[0].at) != NULL ? GP_LOCK_SPINS : 0));
+                                 (atomic_load(&state->spin_sites[0].at) != NULL ? GP_LOCK_SPINS : 0) |
+                                 GP_LOCK_CPU);
     gp_buffer_number(buffer, rate.factor);
     gp_buffer_number(buffer, now - session->start);
     gp_buffer_number(buffer, ended ? session->lost_notes : notes_lost() - session->lost_notes);
@@ -516,6 +522,7 @@ gp_status gp_lock_read(gp_lock_session *session, gp_buffer *buffer)
     write_accounts(buffer);
     write_rows(&session->rows, buffer);
     write_rows(&under_way, buffer);
+    gp_lock_cpu_write(session, buffer);
     unlock(&state->books_lock);
     gp_rows_clear(&under_way, &gp_lock_rows);
     lock(&state->names_lock);

@@ -46,6 +46,7 @@ enum {
     GP_LOCK_FINAL = 1,      /* the session has ended */
     GP_LOCK_HOOKS_LOST = 2, /* another library replaced the hooks */
     GP_LOCK_SPINS = 4,      /* attempts of threads that do not sleep are seen */
+    GP_LOCK_CPU = 8,        /* CPU times are there; recordings from before have none */
 };
 
 /* What must be told of the interpreter. All stays valid. Threads call it while they may be detached: what

@@ -48,9 +48,9 @@ typedef enum {
 typedef struct {
     gp_buffer threads, places; /* entries of THRD and PLAC, without the interpreter's number */
     gp_timeline timeline;
-    gp_buffer snapshot;               /* the payload of a SNAP */
-    gp_buffer seen;                   /* entries of SEEN, without the interpreter's number */
-    gp_buffer pauses;                 /* of PAUS */
+    gp_buffer snapshot;                      /* the payload of a SNAP */
+    gp_buffer seen;                          /* entries of SEEN, without the interpreter's number */
+    gp_buffer pauses;                        /* of PAUS */
     gp_buffer lock_names, lock_waits, locks; /* the payloads of LNAM, LWAT and LOCK */
     bool ended; /* the session: its slot is free for another source after one more, final call */
 } gp_news;

@@ -167,25 +167,29 @@ class _Longest:
 class _Account:
     """The threads of one kind."""
 
-    __slots__ = ("cpu_ns", "ended", "hold", "merged", "sums", "wait")
+    __slots__ = ("cpu_ns", "ended", "hold", "merged", "off_cpu_ns", "sums", "wait")
 
     def __init__(self) -> None:
         self.merged, self.ended = 0, True
         self.sums = dict.fromkeys(_ACCOUNT_SUMS, 0)
         self.cpu_ns: int | None = 0
+        self.off_cpu_ns: int | None = 0
         self.hold, self.wait = _Durations(), _Durations()
 
     def add(self, thread: ThreadAccount | _Account) -> None:
         if isinstance(thread, _Account):
             sums, hold, wait, cpu_ns = thread.sums, thread.hold.told(), thread.wait.told(), thread.cpu_ns
+            off_cpu_ns = thread.off_cpu_ns
         else:
             sums = {name: getattr(thread, name) for name in _ACCOUNT_SUMS}
             hold, wait, cpu_ns = thread.hold, thread.wait, thread.hold_cpu_ns
+            off_cpu_ns = thread.off_cpu_ns
         self.merged += thread.merged
         self.ended &= thread.ended
         for name, number in sums.items():
             self.sums[name] += number
-        self.cpu_ns = None if self.cpu_ns is None or cpu_ns is None else self.cpu_ns + cpu_ns
+        self.cpu_ns = _added(self.cpu_ns, cpu_ns)
+        self.off_cpu_ns = _added(self.off_cpu_ns, off_cpu_ns)
         self.hold.add(hold)
         self.wait.add(wait)
 
@@ -200,7 +204,13 @@ class _Account:
             hold=self.hold.told(),
             wait=self.wait.told(),
             hold_cpu_ns=self.cpu_ns,
+            off_cpu_ns=self.off_cpu_ns,
         )
+
+
+def _added(sum_: int | None, ns: int | None) -> int | None:
+    """Return a sum that is known if all its parts are."""
+    return None if sum_ is None or ns is None else sum_ + ns
 
 
 class _Accounts:

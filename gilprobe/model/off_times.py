@@ -40,6 +40,9 @@ class OffTime:
         Tries to get a lock again and again, without sleep, nanoseconds; 0 where there is a GIL.
     rest_ns : int
         The rest, nanoseconds: it ran native code, or was blocked in the system.
+    cpu_ns : int or None
+        The part of the rest in which it used a CPU, nanoseconds, with the CPU time of its spins, which is
+        short; None if not recorded. For what is left it was blocked in the system or waited for a core.
     """
 
     thread: str
@@ -51,6 +54,12 @@ class OffTime:
     stopped_ns: int
     spin_ns: int
     rest_ns: int
+    cpu_ns: int | None = None
+
+    @property
+    def blocked_ns(self) -> int:
+        """The rest without `cpu_ns`, nanoseconds."""
+        return self.rest_ns - (self.cpu_ns or 0)
 
     @property
     def off_s(self) -> float:
@@ -81,6 +90,11 @@ class OffTime:
     def rest_s(self) -> float:
         """The rest, seconds."""
         return self.rest_ns / 1e9
+
+    @property
+    def cpu_s(self) -> float | None:
+        """The part of the rest with a CPU, seconds; None if not recorded."""
+        return None if self.cpu_ns is None else self.cpu_ns / 1e9
 
 
 def off_times(report: Report) -> tuple[OffTime, ...]:
@@ -119,6 +133,7 @@ def _parted(account: ThreadAccount, amounts: Sequence[int]) -> OffTime:
         stopped_ns=parts[_STOPPED],
         spin_ns=parts[_SPIN],
         rest_ns=left,
+        cpu_ns=None if account.off_cpu_ns is None else min(account.off_cpu_ns, left),
     )
 
 

@@ -589,7 +589,12 @@ def _distribution(buckets: list[tuple[int, int]], total_ns: int, max_ns: int) ->
 
 
 def bystander(
-    native_id: int, name: str, elapsed_ns: int, cpu_time: bool, ended: bool = False
+    native_id: int,
+    name: str,
+    elapsed_ns: int,
+    cpu_time: bool,
+    ended: bool = False,
+    off_cpu_ns: int | None = None,
 ) -> ThreadAccount:
     """Return the account of a thread that lived throughout and never used the GIL."""
     return ThreadAccount(
@@ -609,6 +614,7 @@ def bystander(
         hold=EMPTY,
         wait=EMPTY,
         hold_cpu_ns=0 if cpu_time else None,
+        off_cpu_ns=None if off_cpu_ns is None else min(off_cpu_ns, elapsed_ns),
     )
 
 

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     _Who = Callable[[int, int, str, bool], Naming]
     """Returns a thread by native identifier, label, the operating system's name, and whether it has ended."""
 
-_FINAL, _HOOKS_LOST, _SPINS = 1, 2, 4
-_FLAGS = 7
+_FINAL, _HOOKS_LOST, _SPINS, _CPU = 1, 2, 4, 8
+_FLAGS = 15
 _WAITS, _BLAME, _LENGTH = range(3)
 _UNSEEN_PLACE, _NO_FRAME, _NO_PLACE, _FIRST_PLACE = range(4)
 NOBODY, NOBODY_SEEN, _FIRST_HOLDER = range(3)
@@ -120,6 +120,10 @@ class LockPart:
         for _ in range(2):
             for _ in range(read.number(_MOST)):
                 self._read_row(read)
+        self._cpu_of: dict[int, int] = {}  # by thread
+        self._cpu_of_id: dict[int, int] = {}  # by native identifier
+        if flags & _CPU:
+            self._read_cpu(read)
         self._places = [read_place(read) for _ in range(read.number(_MOST))]
         self._locks = [read_lock(read) for _ in range(read.number(_MOST))]
         read.end()
@@ -147,6 +151,16 @@ class LockPart:
         row[2] = max(row[2], self._ns(read.number()))
         row[3] += self._ns(read.number())
 
+    def _read_cpu(self, read: Payload) -> None:
+        """Read the CPU times; of threads with the same identifier the last one counts."""
+        for _ in range(read.number(2 * _MOST)):
+            number, native_id, cpu_ns = read.number(1 << 32), read.signed(), read.number(_MOST_NS)
+            if number >= len(self._accounts):
+                raise ValueError("a CPU time must be of a thread that is described")
+            self._cpu_of_id[native_id] = cpu_ns
+            if number:
+                self._cpu_of[number] = cpu_ns
+
     def _check(self) -> None:
         """Check that everything that is referred to is there."""
         accounts, places = len(self._accounts), len(self._places) + _FIRST_PLACE
@@ -169,20 +183,36 @@ class LockPart:
 
         locks, waits, waiters = self._told(who)
         warnings = (*report.warnings, *self._doubts())
-        return replace(report, locks=locks, lock_waits=waits, lock_waiters=waiters, warnings=warnings)
+        threads = tuple(
+            one if one.hold_cpu_ns is None else replace(one, off_cpu_ns=self._off_cpu_ns(one))
+            for one in report.threads
+        )
+        return replace(
+            report, threads=threads, locks=locks, lock_waits=waits, lock_waiters=waiters, warnings=warnings
+        )
+
+    def _off_cpu_ns(self, account: ThreadAccount) -> int | None:
+        """Return the CPU time of a thread while it was off, where that in its holds is known."""
+        cpu_ns = self._cpu_of_id.get(account.native_id)
+        if cpu_ns is None or account.merged != 1:
+            return None
+        return min(max(cpu_ns - (account.hold_cpu_ns or 0), 0), account.off_ns)
 
     def alone(
         self, who: _Who, environment: Environment, bystanders: Mapping[int, str], warnings: tuple[str, ...]
     ) -> Report:
         """Return the report of a trace without a GIL: threads are off in it all the time."""
+        from dataclasses import replace
+
         from gilprobe.report import Report
 
+        threads = tuple(self._threads(who, bystanders))
         report = Report(
             elapsed_ns=self.elapsed_ns,
             held_ns=0,
             contended_ns=0,
             handoffs=0,
-            threads=tuple(self._threads(who, bystanders)),
+            threads=threads,
             sites=(),
             stacks=(),
             blame=(),
@@ -191,7 +221,7 @@ class LockPart:
             warnings=warnings,
             environment=environment,
         )
-        return self.add_to(report, who)
+        return replace(self.add_to(report, who), threads=threads)
 
     def _threads(self, who: _Who, bystanders: Mapping[int, str]) -> Iterator[ThreadAccount]:
         seen = {waiter for _, waiter, _ in self.waits}
@@ -200,10 +230,12 @@ class LockPart:
         for number in sorted(seen - {0}):
             native_id, _, ended, _ = self._accounts[number]
             told.add(native_id)
-            yield bystander(native_id, self._name(number, who), self.elapsed_ns, False, ended)
+            cpu_ns = self._cpu_of.get(number)
+            yield bystander(native_id, self._name(number, who), self.elapsed_ns, False, ended, cpu_ns)
         for native_id, name in bystanders.items():
             if native_id not in told:
-                yield bystander(native_id, name, self.elapsed_ns, False)
+                cpu_ns = self._cpu_of_id.get(native_id)
+                yield bystander(native_id, name, self.elapsed_ns, False, off_cpu_ns=cpu_ns)
 
     def _name(self, number: int, who: _Who) -> str:
         if number == 0:

@@ -119,7 +119,7 @@ def test_a_process_that_ends_meanwhile_is_told(start):
 def test_an_attachment_leaves_no_garbage_for_the_collector(start):
     process = start("import gc\ngc.disable()\n" + STATES["reads a pipe"])
     found = [call(process, "gc", "collect") for _ in range(3)]
-    # From 3.14 on only the collector frees code without a GIL: the next attachment finds that of the last one.
+    # From 3.14 on only the collector frees code without a GIL: the next attachment finds the last one's.
     expected = found[-2] if FREE_THREADED and sys.version_info >= (3, 14) else 0
     assert found[-1] == expected
 

@@ -39,14 +39,20 @@ ROWS = [
 
 
 def payload(
-    *, flags: int = 5, rows: list[bytes] = ROWS, under_way: tuple[bytes, ...] = (), locks: int = 1
+    *,
+    flags: int = 5,
+    rows: list[bytes] = ROWS,
+    under_way: tuple[bytes, ...] = (),
+    locks: int = 1,
+    cpu: tuple[bytes, ...] | None = None,
 ) -> bytes:
     return b"".join(
         [
-            numbers(flags, NS, 1000, 0, 0),
+            numbers(flags | (0 if cpu is None else 8), NS, 1000, 0, 0),
             numbers(2) + account(11, "waiter") + account(12, "holder"),
             numbers(len(rows)) + b"".join(rows),
             numbers(len(under_way)) + b"".join(under_way),
+            b"" if cpu is None else numbers(len(cpu)) + b"".join(cpu),
             numbers(1) + PLACE,
             numbers(locks) + LOCK * locks,
         ]
@@ -66,6 +72,17 @@ def test_rows_have_names_and_add_up(environment):
     assert (free.holder, free.function) == ("", "(handoff)")
     assert behind.wait_ns + free.wait_ns == 100  # what rounding left is in the largest
     assert (behind.wait_ns, report.elapsed_ns, report.warnings) == (85, 1000, ("doubt",))
+
+
+def test_threads_have_their_cpu_times(environment):
+    cpu = numbers(0, 22, 40), numbers(1, 22, 50), numbers(0, 26, 60)  # of 11, of 11 as thread 1, of 13
+    report = LockPart(payload(cpu=cpu)).alone(who, environment, {13: "bystander"}, ())
+    assert [(one.native_id, one.off_cpu_ns) for one in report.threads] == [(11, 50), (12, None), (13, 60)]
+    assert [(row.cpu_ns, row.blocked_ns) for row in report.off_times()] == [
+        (50, 860),
+        (None, 1000),
+        (60, 940),
+    ]
 
 
 def test_what_is_under_way_is_added():
@@ -117,7 +134,7 @@ def test_what_can_have_no_part_is_refused():
 
 
 def test_every_cut_is_refused():
-    whole = payload()
+    whole = payload(cpu=(numbers(1, 22, 50),))
     for size in range(len(whole)):
         with pytest.raises(ValueError):  # noqa: PT011  # the rule differs from byte to byte
             LockPart(whole[:size])
@@ -128,7 +145,8 @@ def test_every_cut_is_refused():
 @pytest.mark.parametrize(
     ("bad", "rule"),
     [
-        (payload(flags=8), "below 8"),
+        (payload(flags=16), "below 16"),
+        (payload(cpu=(numbers(3, 22, 1),)), "a thread that is described"),
         (payload(rows=[numbers(WAITS, 2, 1, 3, 1, 1, 1, 0)]), "a lock, a thread and a place"),
         (payload(rows=[numbers(WAITS, 1, 3, 3, 1, 1, 1, 0)]), "a lock, a thread and a place"),
         (payload(rows=[numbers(WAITS, 1, 1, 4, 1, 1, 1, 0)]), "a lock, a thread and a place"),

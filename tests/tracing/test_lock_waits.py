@@ -126,6 +126,33 @@ def test_off_time_is_told_by_kind_and_adds_up() -> None:
         assert waiter.spin_ns == 0
 
 
+def test_cpu_time_is_told_apart_from_the_rest_of_off_time() -> None:
+    begin, spent_ns, spin = threading.Event(), [], gilprobe.kernels.spin
+
+    def spend() -> None:
+        begin.wait()
+        before_ns = time.thread_time_ns()
+        while time.thread_time_ns() < before_ns + 5_000_000:
+            spin(100_000, release_gil=True)
+        spent_ns.append(time.thread_time_ns() - before_ns)
+
+    with gilprobe.trace(locks=True, cpu_time=True) as running:
+        spender = threading.Thread(target=spend, name="spender")
+        spender.start()
+        while not sleeps(spender):
+            time.sleep(0.001)
+        begin.set()
+        spender.join()
+        alive = running.report()
+    (account,) = [one for one in running.report().threads if one.name == "spender"]
+    (row,) = [one for one in running.report().off_times() if one.thread == "spender"]
+    assert account.off_cpu_ns + (account.hold_cpu_ns or 0) >= spent_ns[0]
+    assert account.off_cpu_ns >= spent_ns[0] // 2
+    assert row.cpu_ns + row.blocked_ns == row.rest_ns
+    (main,) = [one for one in alive.threads if one.name == threading.main_thread().name]
+    assert main.off_cpu_ns is not None  # it lives, and was there before
+
+
 def test_rows_add_up_to_the_nanosecond() -> None:
     lock = threading.Lock()
 

@@ -89,6 +89,11 @@ def longest_single_waits(process: TracedProcess, number: int) -> list[TimelineLo
 
 def off_words(report: Report) -> str:
     """Return what the rest of off time is."""
+    parted = any(row.cpu_ns is not None for row in report.off_times())
     if report.environment.gil_enabled:
-        return "The rest: native code ran, or the thread was blocked in the system."
-    return "Without a GIL a thread is off all the time. The rest: it ran, or was blocked in the system."
+        ran, told = "native code ran", ""
+    else:
+        ran, told = "it ran", "Without a GIL a thread is off all the time. "
+    if parted:
+        return f"{told}On a CPU: {ran}. The rest: the thread was blocked in the system, or waited for a core."
+    return f"{told}The rest: {ran}, or the thread was blocked in the system."

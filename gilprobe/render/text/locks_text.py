@@ -68,24 +68,40 @@ def write_off_times(page: Page, report: Report, rows: int) -> None:
     if not times:
         return
     ranked = sorted(times, key=lambda row: (-row.lock_ns - row.spin_ns - row.stopped_ns, -row.work_ns))
-    spins = not report.environment.gil_enabled
+    kinds = [
+        kind
+        for kind in _OFF_KINDS
+        if not (kind == "spins" and report.environment.gil_enabled)
+        and not (kind == "on a CPU" and all(row.cpu_ns is None for row in times))
+    ]
     page.line(OFF_TITLE, style="bold")
-    columns = (">for locks", ">for work", *((">spins",) if spins else ()), ">stopped", ">the rest")
-    table = page.table("thread", ">off", *columns)
+    table = page.table("thread", ">off", *(f">{kind}" for kind in kinds))
     for row in ranked[:rows]:
-        page.row(table, clipped(row.thread) or "?", *_off_cells([row], spins))
+        page.row(table, clipped(row.thread) or "?", *_off_cells([row], kinds))
     if ranked[rows:]:
-        page.row(table, f"{len(ranked) - rows} more, summed", *_off_cells(ranked[rows:], spins))
+        page.row(table, f"{len(ranked) - rows} more, summed", *_off_cells(ranked[rows:], kinds))
     page.show(table)
     page.line(off_words(report))
     page.line()
 
 
-def _off_cells(rows: Sequence[OffTime], spins: bool) -> list[str]:
+_OFF_KINDS = {
+    "for locks": "lock_ns",
+    "for work": "work_ns",
+    "spins": "spin_ns",
+    "stopped": "stopped_ns",
+    "on a CPU": "cpu_ns",
+    "the rest": "blocked_ns",
+}
+
+
+def _off_cells(rows: Sequence[OffTime], kinds: Sequence[str]) -> list[str]:
     off_ns = sum(row.off_ns for row in rows)
-    names = ("lock_ns", "work_ns", *(("spin_ns",) if spins else ()), "stopped_ns", "rest_ns")
-    parts = (sum(getattr(row, name) for row in rows) for name in names)
-    return [f"{off_ns / 1e9:.3f}", *(f"{part / 1e9:.3f} {share(part, off_ns):>4}" for part in parts)]
+    cells = []
+    for kind in kinds:
+        parts = [part for row in rows if (part := getattr(row, _OFF_KINDS[kind])) is not None]
+        cells.append(f"{sum(parts) / 1e9:.3f} {share(sum(parts), off_ns):>4}" if parts else "-")
+    return [f"{off_ns / 1e9:.3f}", *cells]
 
 
 def write_locks(page: Page, report: Report, found: LockRanking, rows: int, short: Mapping[str, str]) -> None:

@@ -31,7 +31,7 @@ MOST_BEHIND = 1000
 
 MOST_LONGEST = 200
 
-_PARTS = ("off_ns", "lock_ns", "spin_ns", "stopped_ns", "work_ns", "rest_ns")
+_PARTS = ("off_ns", "lock_ns", "spin_ns", "stopped_ns", "work_ns", "cpu_ns")
 
 
 def described(
@@ -114,4 +114,5 @@ def _off(report: Report, threads: ThreadRows) -> list[dict[str, int]]:
 
 
 def _summed(times: Sequence[OffTime]) -> dict[str, int]:
-    return {part: sum(getattr(row, part) for row in times) for part in _PARTS}
+    parts = {part: sum(getattr(row, part) or 0 for row in times) for part in _PARTS}
+    return parts | {"rest_ns": sum(row.blocked_ns for row in times)}

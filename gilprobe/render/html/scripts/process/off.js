@@ -9,6 +9,7 @@ const PARTS = [
   ["spin", "Spins"],
   ["stopped", "Stopped"],
   ["work", "For work"],
+  ["cpu", "On a CPU"],
   ["rest", "The rest"],
 ];
 
