@@ -387,8 +387,9 @@ def asan(session: nox.Session) -> None:
         "-k",
         "not (hostile and sites)",
     ]
-    apart = [f"tests/{name}" for name in ("auditing", "cli", "scenarios", "pytest_plugin")]
-    apart += tests_named("test_leak_hunt.py", "test_engines.py", "test_program.py")
+    folders = "auditing cli live measuring model programs pytest_plugin render scenarios workers"
+    apart = [f"tests/{name}" for name in folders.split()]
+    apart += tests_named("test_leak_hunt.py", "test_engines.py", "test_import.py")
     ignored = [f"--ignore={name}" for name in apart]
     # CPython keeps memory until it exits: no search for leaks. malloc lets ASan see Python's objects.
     env = {"LD_PRELOAD": library, "ASAN_OPTIONS": "detect_leaks=0", "PYTHONMALLOC": "malloc"}

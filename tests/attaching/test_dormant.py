@@ -91,8 +91,8 @@ def test_until_then_nothing_is_there(start):
 
 
 def test_the_interrupted_thread_goes_on_as_before(start):
-    code = f"{ARM} import time; began = time.monotonic(); {READY} time.sleep(3); "
-    child = start(f"{code} print(time.monotonic() - began >= 3, sys.stdin.readline(), flush=True)")
+    code = f"{ARM} import time; began = time.monotonic(); {READY} time.sleep(1); "
+    child = start(f"{code} print(time.monotonic() - began >= 1, sys.stdin.readline(), flush=True)")
     own_pid(child.pid)
     assert end(child) == (0, "True \n\n", "")
 

@@ -265,6 +265,7 @@ def check_whole_run(ended):
     assert len(re.findall(r"^ +\+1  dict objects", leaks, re.M)) == 2
 
 
+@pytest.mark.slow
 def test_a_whole_run_keeps_its_outcomes_and_tells_the_leaks_at_its_end(run):
     check_whole_run(run(WHOLE_RUN, "--leaks"))
 
