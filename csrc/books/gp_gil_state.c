@@ -475,54 +475,80 @@ enum {
     SHORT_BITS = 32, /* ticks: about a second */
 };
 
+/* The place where the next holds end; NULL: none, without memory. */
+static inline gp_place *find_place(const gp_gil_state *gil, gp_session *session, gp_account *account,
+                                   uint32_t number)
+{
+    uint32_t place = gp_attribution_place(session, account, &gil->places, number);
+    return __builtin_expect(place != GP_ROW_NONE, 1) ? &session->places[place] : NULL;
+}
+
 /* Book the first of the cycles, at most `most`, for which there is room in the timeline, up to one that does
  * not go forward in short steps without a wait, as nearly all do. As the steps do it, with less to ask;
- * `since` is in the session. Returns how many. Compiled for what sessions want most. */
+ * `since` is in the session. Returns how many. Compiled for each case. */
 static inline size_t book_cycles_for(const gp_gil_state *gil, gp_session *session, gp_account *account,
-                                     uint64_t since, gp_cycles cycles, size_t most, bool sites, bool timeline)
+                                     uint64_t since, const gp_cycles *cycles, size_t most, bool sites,
+                                     bool timeline)
 {
-    const uint64_t begin = since, origin = session->origin;
+    const gp_note *note = cycles->first, *end = note + most;
+    const uint64_t begin = since, until = cycles->until, origin = session->origin;
     const gp_clock_rate rate = session->rate;
-    uint64_t hold = 0, longest = account->longest_hold;
-    gp_interval *event = timeline ? gp_timeline_next(&session->timeline) : NULL;
-    size_t count = 0;
-    for (; count != most && gp_stream_is_cycle(&cycles, count); count++) {
-        const gp_note *note = &cycles.first[count];
+    uint64_t hold = 0, longest = account->longest_hold, at = UINT64_MAX;
+    uint32_t number = (uint32_t)cycles->number;
+    gp_interval event = {GP_EVENT_HOLD, account->number, account->last_place, 0, 0};
+    uint64_t whose; /* the first two members of the event in one */
+    memcpy(&whose, &event, sizeof whose);
+    gp_interval *next = timeline ? gp_timeline_next(&session->timeline) : NULL;
+    gp_place *place = NULL;
+    for (; note != end; note++, number++) {
         uint64_t release = atomic_load_explicit(&note->release, memory_order_relaxed);
         uint64_t released = atomic_load_explicit(&note->released, memory_order_relaxed);
-        uint64_t ticks = released - since;
-        if ((ticks - 1) >> SHORT_BITS != 0 || note->taken < released)
+        uint64_t ticks = released - since, taken = note->taken;
+        if (!gp_note_is_cycle(note, release, number) || (ticks - 1) >> SHORT_BITS != 0 || taken < released ||
+            taken > until)
             break;
+        if (sites && gp_release_place(release) != at) {
+            at = gp_release_place(release);
+            place = find_place(gil, session, account, gp_release_place(release));
+            event.place = account->last_place;
+            memcpy(&whose, &event, sizeof whose);
+        }
+        if (timeline) {
+            memcpy(next, &whose, sizeof whose);
+            next->start = since - origin;
+            next++->end = released - origin;
+        }
         hold += ticks;
         longest = ticks > longest ? ticks : longest;
         gp_hist_record_short(&account->holds, gp_clock_to_ns(rate, ticks));
-        if (sites)
-            gp_attribution_book_hold(
-                session, gp_attribution_place(session, account, &gil->places, gp_release_place(release)),
-                ticks);
-        if (timeline)
-            *event++ = (gp_interval){GP_EVENT_HOLD, account->number, account->last_place, since - origin,
-                                     released - origin};
-        since = note->taken;
+        if (sites && __builtin_expect(place != NULL, 1)) {
+            place->hold += ticks;
+            place->releases++;
+        } else if (sites) {
+            session->sites_lost += ticks;
+        }
+        since = taken;
     }
+    size_t count = (size_t)(note - cycles->first);
     if (timeline)
-        gp_timeline_added(&session->timeline, event);
+        gp_timeline_added(&session->timeline, next);
     account->longest_hold = longest;
     account->hold += hold;
     account->off += since - begin - hold;
     account->acquisitions += count;
-    gp_tag_state_book_cycles(session, gp_thread_of(cycles.journal), hold, since - begin - hold, count);
+    gp_tag_state_book_cycles(session, gp_thread_of(cycles->journal), hold, since - begin - hold, count);
     return count;
 }
 
 static size_t book_cycles(const gp_gil_state *gil, gp_session *session, gp_account *account, uint64_t since,
-                          gp_cycles cycles, size_t most)
+                          const gp_cycles *cycles, size_t most)
 {
-    if (!session->wants_sites && !session->wants_timeline)
-        return book_cycles_for(gil, session, account, since, cycles, most, false, false);
-    if (!session->wants_timeline)
-        return book_cycles_for(gil, session, account, since, cycles, most, true, false);
-    return book_cycles_for(gil, session, account, since, cycles, most, session->wants_sites, true);
+    if (session->wants_timeline)
+        return session->wants_sites
+                   ? book_cycles_for(gil, session, account, since, cycles, most, true, true)
+                   : book_cycles_for(gil, session, account, since, cycles, most, false, true);
+    return session->wants_sites ? book_cycles_for(gil, session, account, since, cycles, most, true, false)
+                                : book_cycles_for(gil, session, account, since, cycles, most, false, false);
 }
 
 /* When the next look was taken, or the next pause began or ended. */
@@ -551,7 +577,7 @@ static size_t book_for_all(gp_gil_state *gil, gp_thread *thread, const gp_cycles
     for (const gp_session *session = gil->sessions; session != NULL; session = session->next)
         count = session->wants_timeline ? gp_timeline_room(&session->timeline, count) : count;
     GP_EACH_ACCOUNT (gil, thread, session, account)
-        count = book_cycles(gil, session, account, thread->since, *cycles, count);
+        count = book_cycles(gil, session, account, thread->since, cycles, count);
     if (count != 0) {
         const gp_note *last = &cycles->first[count - 1];
         thread->since = last->taken;

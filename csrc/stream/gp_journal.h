@@ -139,6 +139,12 @@ static inline uint64_t gp_release_at(uint32_t place, bool forced)
     return (uint64_t)place << 32 | (uint64_t)forced << 31;
 }
 
+/* Whether the note with this number, in which `release` stands, is a cycle without a wait, not forced. */
+static inline bool gp_note_is_cycle(const gp_note *note, uint64_t release, uint32_t number)
+{
+    return (uint32_t)release == number % GP_JOURNAL_CYCLE && note->asked == GP_ASKED_AT_ONCE;
+}
+
 /* The thread is about to take its first GIL, from this place: its release was not seen. */
 static inline void gp_journal_place(gp_journal *journal, uint32_t place)
 {

@@ -329,8 +329,8 @@ static uint64_t before_others(const gp_stream *stream)
 static bool is_cycle(const gp_journal *journal, uint64_t number)
 {
     const gp_note *note = gp_journal_note(journal, number);
-    uint32_t release = (uint32_t)atomic_load_explicit(&note->release, memory_order_relaxed);
-    return release == (uint32_t)number % GP_JOURNAL_CYCLE && note->asked == GP_ASKED_AT_ONCE;
+    return gp_note_is_cycle(note, atomic_load_explicit(&note->release, memory_order_relaxed),
+                            (uint32_t)number);
 }
 
 size_t gp_stream_cycles_of(gp_journal *journal, uint64_t until, gp_cycles *cycles)

@@ -87,8 +87,8 @@ typedef struct {
     uint64_t until;  /* what is taken later may come after the step of another journal */
 } gp_cycles;
 
-/* How many notes come next without a break, at most: as long as gp_stream_is_cycle. Then `count` of them, one
- * or more, count as read with gp_stream_skip. */
+/* How many notes come next without a break, at most: as long as gp_note_is_cycle, up to `until`. Then `count`
+ * of them, one or more, count as read with gp_stream_skip. */
 size_t gp_stream_cycles(gp_stream *stream, gp_cycles *cycles);
 void gp_stream_skip(gp_stream *stream, const gp_cycles *cycles, size_t count);
 
@@ -106,15 +106,6 @@ bool gp_stream_next_of(gp_journal *journal, uint64_t until, gp_step *step);
 /* Go on in order of time. `holder` has taken the GIL last, as far as was read; the last step was at `last`.
  */
 void gp_stream_calmed(gp_stream *stream, gp_journal *holder, uint64_t last);
-
-/* Whether the nth of them is a cycle without a wait, not forced, that comes next. */
-static inline bool gp_stream_is_cycle(const gp_cycles *cycles, size_t nth)
-{
-    const gp_note *note = &cycles->first[nth];
-    uint32_t release = (uint32_t)atomic_load_explicit(&note->release, memory_order_relaxed);
-    return release == (uint32_t)(cycles->number + nth) % GP_JOURNAL_CYCLE &&
-           note->asked == GP_ASKED_AT_ONCE && note->taken <= cycles->until;
-}
 
 /* End the reading, once there is no next step: forget the journals whose threads are idle. */
 void gp_stream_end(gp_stream *stream);

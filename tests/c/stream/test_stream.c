@@ -198,8 +198,12 @@ static void a_forced_release_is_followed_by_no_asking(void)
 static size_t count_cycles(gp_cycles *cycles)
 {
     size_t most = gp_stream_cycles(&stream, cycles), count = 0;
-    while (count < most && gp_stream_is_cycle(cycles, count))
+    const gp_note *note = cycles->first;
+    while (count < most && gp_note_is_cycle(note, note->release, (uint32_t)(cycles->number + count)) &&
+           note->taken <= cycles->until) {
         count++;
+        note++;
+    }
     return count;
 }
 
