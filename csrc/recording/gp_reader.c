@@ -381,6 +381,8 @@ void gp_read_stall(gp_cursor *cursor, const gp_totals_row *totals, gp_stall_row 
     row->holder_looked = (totals->flags & GP_SNAPSHOT_LOOKED) != 0
                              ? read_link(cursor, GP_READER_PLACES, place_too_large)
                              : GP_NOWHERE;
+    if (row->holder_ns == 0) /* for a tick or two: nobody */
+        row->holder = row->holder_place = row->holder_looked = GP_NOWHERE;
 }
 
 static uint64_t read_count(gp_cursor *cursor)

@@ -164,7 +164,7 @@ def _worst(longest: tuple[Any, ...] | None, names: dict[int, str]) -> WorstWait 
         return None
     start_ns, wait_ns, holder_ns, waiter, holder = longest
     alive = thread_names.alive()
-    nobody = holder[0] == 0
+    nobody = holder[0] == 0 or holder_ns == 0  # or for a tick or two
     return WorstWait(
         wait_ns=wait_ns,
         start_ns=start_ns,

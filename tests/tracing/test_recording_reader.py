@@ -472,6 +472,14 @@ def test_a_length_is_checked_before_there_is_memory_for_it(write):
         tracemalloc.stop()
 
 
+def test_who_held_for_less_than_a_nanosecond_of_a_wait_is_not_named(chunks, write):
+    """With fast clocks a tick is less than that."""
+    last = full_snapshot() | {"factor": 1 << 31, "stalls": [(1, None, 0, 1, 20, 80, 1, 2)]}
+    (stall,) = load(write(*chunks[:15], twin.chunk("SNAP", twin.snapshot(last)))).report.longest_waits
+    assert (stall.wait_ns, stall.holder, stall.holder_function) == (40, "", "")
+    assert (stall.holder_ns, stall.holder_stack) == (0, None)
+
+
 def test_a_file_without_an_end_tells_of_the_hold_that_was_under_way(chunks, write):
     """Of its last snapshot only; and of each long wait where its holder was seen meanwhile."""
     last = twin.chunk("SNAP", twin.snapshot(full_snapshot(final=False)))
