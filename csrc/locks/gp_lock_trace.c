@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/gp_memory.h"
@@ -15,7 +16,9 @@
 #include "locks/gp_lock_state.h"
 
 enum {
-    ATTEMPTS = 2000, /* to get a lock of ours in a hook, with a yield after each */
+    YIELDS = 100, /* to get a lock of ours in a hook, ... */
+    NAPS = 1000,  /* ... and then, since on a busy machine who has it may not run for long */
+    NAP_NS = 100000,
     SPARES_FIRST = 64,
     GAP_NS = 3000,     /* a thread that tries again has waited on */
     PAUSE_NS = 100000, /* between its last spin and its sleep, on a busy machine */
@@ -37,13 +40,20 @@ static struct gp_lock_state *const state = &gp_lock_state;
 
 bool gp_lock_try(pthread_mutex_t *lock)
 {
-    for (int i = 0; i < ATTEMPTS; i++) {
-        if (pthread_mutex_trylock(lock) == 0)
-            return true;
-        sched_yield();
+    const struct timespec nap = {.tv_nsec = NAP_NS};
+    int saved = errno;
+    bool has = pthread_mutex_trylock(lock) == 0;
+    for (int i = 0; i < YIELDS + NAPS && !has; i++) {
+        if (i < YIELDS)
+            sched_yield();
+        else
+            nanosleep(&nap, NULL);
+        has = pthread_mutex_trylock(lock) == 0;
     }
-    __atomic_fetch_add(&state->refused, 1, __ATOMIC_RELAXED);
-    return false;
+    errno = saved;
+    if (!has)
+        __atomic_fetch_add(&state->refused, 1, __ATOMIC_RELAXED);
+    return has;
 }
 
 static void lock(pthread_mutex_t *mutex)
