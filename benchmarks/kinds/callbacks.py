@@ -44,17 +44,26 @@ def native(truth: Truth) -> Act:
     return act
 
 
+LOOPS = range(15_000)
+
+
 @kind("ctypes callback", alone=True, unclocked=True, lets_go=True)
 def foreign(_: Truth) -> Act:
-    """Sort in C by a comparison in Python: the library lets go of the GIL, each callback takes it."""
+    """Sort in C by a slow comparison in Python: the library lets go of the GIL, each callback takes it.
+
+    A callback must hold it for longer than a victim, or the victims make the culprit wait for more than they
+    do themselves.
+    """
     libc = ctypes.CDLL(None)
     pointer = ctypes.POINTER(ctypes.c_int)
 
     @ctypes.CFUNCTYPE(ctypes.c_int, pointer, pointer)  # culprit
     def compare(left: Any, right: Any) -> int:  # culprit
+        for _ in LOOPS:  # culprit
+            pass  # culprit
         return int(left[0] - right[0])  # culprit
 
-    numbers = list(range(1_100))
+    numbers = list(range(20))
     random.Random(1).shuffle(numbers)
     array = ctypes.c_int * len(numbers)
 
@@ -97,9 +106,11 @@ def foreign_cffi(_: Truth) -> Act:
 
     @ffi.callback("int(const int *, const int *)")  # culprit
     def compare(left: Any, right: Any) -> int:  # culprit
+        for _ in LOOPS:  # culprit
+            pass  # culprit
         return int(left[0] - right[0])  # culprit
 
-    numbers = list(range(900))
+    numbers = list(range(20))
     random.Random(1).shuffle(numbers)
 
     def act() -> None:
