@@ -280,6 +280,11 @@ def test_a_snapshot_comes_back(fields):
     def ns(value):
         return value * fields["factor"] >> 32
 
+    def stall(row):
+        waited, (held, seen) = row[:2], (ns(row[6]), row[7] if looked else None)
+        holder = (*row[2:4], seen) if held else (None, None, None)  # for less than a nanosecond: nobody
+        return (*waited, *holder[:2], *map(ns, row[4:6]), held, holder[2])
+
     elapsed, contended, handoffs, lost, sites_lost, dropped = fields["totals"]
     flags = (
         *("final", "hooks_lost", "releases_told_apart", "sites", "stacks", "timeline", "cpu_time"),
@@ -308,7 +313,7 @@ def test_a_snapshot_comes_back(fields):
             for place, releases, hold, wait, hold_cpu in fields["sites"]
         ],
         "blame": [(*row[:3], ns(row[3])) for row in fields["blame"]],
-        "stalls": [(*row[:4], *map(ns, row[4:7]), row[7] if looked else None) for row in fields["stalls"]],
+        "stalls": [stall(row) for row in fields["stalls"]],
         "looks": [row if looked else alike(*row[:5]) for row in fields["looks"]] if looks else [],
         "pauses": None,
         "callbacks": [
