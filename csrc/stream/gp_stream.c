@@ -437,10 +437,13 @@ void gp_stream_calmed(gp_stream *stream, gp_journal *holder, uint64_t last)
 /* A journal is idle when all is read and its thread neither has the GIL nor waits for it. */
 static bool is_idle(const gp_stream *stream, const gp_journal *journal)
 {
-    bool at_rest =
-        atomic_load(&journal->noted) == atomic_load_explicit(&journal->read, memory_order_relaxed) &&
-        journal->next == GP_STEP_ASK && atomic_load(&journal->asked) == 0;
-    return (at_rest || is_stale(stream, journal)) && atomic_load(&stream->latest) != journal;
+    /* First who took the GIL last: if it was another after this one, this one's taking is noted, and is seen.
+     * The other way round both could happen in between. */
+    if (atomic_load(&stream->latest) == journal)
+        return false;
+    return is_stale(stream, journal) ||
+           (atomic_load(&journal->noted) == atomic_load_explicit(&journal->read, memory_order_relaxed) &&
+            journal->next == GP_STEP_ASK && atomic_load(&journal->asked) == 0);
 }
 
 /* It may have noted something meanwhile, and believed that it was on the list. */

@@ -11,6 +11,22 @@
 
 #include "gp_test.h"
 
+/* The reader under test is a copy, in which threads go on before one of its looks at what they share. */
+static int looks_until_then;
+static void go_on(void);
+
+static void may_go_on(void)
+{
+    if (looks_until_then != 0 && --looks_until_then == 0)
+        go_on();
+}
+
+#undef atomic_load
+#define atomic_load(object) (may_go_on(), atomic_load_explicit(object, memory_order_seq_cst))
+#include "stream/gp_stream.c"
+#undef atomic_load
+#define atomic_load(object) atomic_load_explicit(object, memory_order_seq_cst)
+
 enum {
     THREADS = 6,
     CYCLES = 20000,
@@ -251,6 +267,43 @@ static void idle_journals_are_forgotten_until_they_wake(void)
     CHECK(gp_stream_begin(&stream, 1000));
     expect(2, GP_STEP_TAKE, 200);
     expect_end();
+}
+
+/* The thread that has just taken the GIL notes it, lets it go, and the next one takes it. */
+static void go_on(void)
+{
+    journals[0].asking = GP_ASKED_AT_ONCE;
+    gp_journal_take(&journals[0], 30);
+    release(0, 40);
+    take(1, GP_ASKED_AT_ONCE, 50);
+}
+
+/* Whenever that happens while its journal is found idle. */
+static void a_journal_that_wakes_while_it_is_forgotten_stays_listed(void)
+{
+    for (int looks = 1; looks < 12; looks++) {
+        begin_anew();
+        take(0, GP_ASKED_AT_ONCE, 10);
+        release(0, 15);
+        take(1, GP_ASKED_AT_ONCE, 20);
+        release(1, 25);
+        CHECK(gp_stream_begin(&stream, 25));
+        expect(0, GP_STEP_TAKE, 10);
+        expect(0, GP_STEP_RELEASE, 15);
+        expect(1, GP_STEP_TAKE, 20);
+        expect(1, GP_STEP_RELEASE, 25);
+        gp_stream_take(&stream, &journals[0]);
+        looks_until_then = looks;
+        expect_end();
+        if (looks_until_then != 0)
+            go_on();
+        looks_until_then = 0;
+        CHECK(gp_stream_begin(&stream, 50));
+        expect(0, GP_STEP_TAKE, 30);
+        expect(0, GP_STEP_RELEASE, 40);
+        expect(1, GP_STEP_TAKE, 50);
+        expect_end();
+    }
 }
 
 static void an_asking_that_is_noted_late_comes_late(void)
@@ -1035,6 +1088,7 @@ int main(void)
     a_forced_release_is_followed_by_no_asking();
     whole_cycles_come_at_once();
     idle_journals_are_forgotten_until_they_wake();
+    a_journal_that_wakes_while_it_is_forgotten_stays_listed();
     an_asking_that_is_noted_late_comes_late();
     a_tag_comes_within_its_hold();
     a_cycle_is_read_in_its_middle();
