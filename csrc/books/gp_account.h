@@ -112,8 +112,7 @@ typedef struct {
 
 /* The last look in the hold that is under way, if it depends on that hold's end what it saw (gp_looks.c). */
 typedef struct {
-    gp_look_row
-        row; /* counts for its place if the hold lasts longer than the look; no looks: there is none */
+    gp_look_row row; /* counts for its place if the hold lasts longer than `until`; no looks: there is none */
     uint64_t until;
     bool free; /* no place, since nobody had the GIL */
 } gp_open_look;

@@ -239,6 +239,7 @@ static void charge_hold(gp_gil_state *gil, gp_session *session, const gp_thread 
                         uint32_t place, uint64_t to)
 {
     uint64_t from = holder->since > session->start ? holder->since : session->start;
+    gp_looks_settle(session, to);
     gp_charge charge = {.from = from, .holder = number, .place = place, .looked = gp_looks_most(session)};
     uint64_t ticks = to > from ? to - from : 0;
     if (__builtin_expect(is_one_of_them_gone(gil), 0)) {

@@ -25,7 +25,6 @@ bool gp_looks_end(gp_look_queue *queue, const gp_look *look)
     slot->site = look->site;
     slot->stack = look->stack;
     slot->until = look->until;
-    slot->native_id = look->native_id;
     /* release: who finds that it has ended finds what it saw */
     return atomic_compare_exchange_strong_explicit(&queue->ended, &number, number + 1, memory_order_release,
                                                    memory_order_relaxed);
@@ -90,7 +89,7 @@ static gp_look_row *row_of(gp_session *session, uint32_t place, bool in_pause)
     return row;
 }
 
-/* What an open look becomes, once it is known whether its hold lasted longer: `place` if it did not. */
+/* An open look has seen `place`. */
 static void close_look(gp_session *session, uint32_t place)
 {
     gp_open_look *open = &session->open_look;
@@ -102,12 +101,18 @@ static void close_look(gp_session *session, uint32_t place)
     open->row.sums.looks = 0;
 }
 
+void gp_looks_settle(gp_session *session, uint64_t now)
+{
+    const gp_open_look *open = &session->open_look;
+    if (open->row.sums.looks != 0 && now > open->until)
+        close_look(session, open->row.place);
+}
+
 static void add_to_hold(const gp_gil_state *gil, gp_session *session, const gp_look *look, uint64_t waiting)
 {
     gp_account *account = gp_gil_state_account(gil, session, gil->holder);
     uint32_t place = GP_ROW_NONE;
-    if (session->open_look.row.sums.looks != 0) /* the hold has lasted longer */
-        close_look(session, session->open_look.row.place);
+    gp_looks_settle(session, UINT64_MAX); /* the last one ended before */
     if (account != NULL && look->site != GP_LOOK_FREE && look->site != GP_UNSEEN)
         place = gp_attribution_looked(session, account, gil->looked,
                                       session->wants_stacks ? look->stack : look->site);
@@ -116,9 +121,7 @@ static void add_to_hold(const gp_gil_state *gil, gp_session *session, const gp_l
                                                 .sums = gp_look_sums_of(look->stands_for, waiting)},
                                         .until = look->until,
                                         .free = look->site == GP_LOOK_FREE};
-    bool same = look->native_id == 0 || look->native_id == gil->holder->native_id;
-    if (look->until <= look->time || (place != GP_ROW_NONE && same))
-        close_look(session, place);
+    gp_looks_settle(session, look->time + 1);
 }
 
 static bool is_held(const gp_gil_state *gil)
@@ -156,6 +159,9 @@ void gp_looks_book(gp_gil_state *gil, uint64_t until, bool ends)
         if (look.generation == gil->generation && gil->looked != NULL)
             book(gil, &look);
     }
+    for (gp_session *session = gil->sessions; session != NULL && gil->looks_under_way;
+         session = session->next)
+        gp_looks_settle(session, until);
 }
 
 static bool is_more(const gp_look_sums *sums, const gp_look_sums *other)
@@ -185,13 +191,13 @@ static void forget(gp_session *session)
 
 void gp_looks_end_hold(gp_session *session, const gp_account *holder, uint32_t place, uint64_t now)
 {
-    const gp_open_look *open = &session->open_look;
     if (holder == NULL) {
         forget(session);
         return;
     }
-    if (open->row.sums.looks != 0)
-        close_look(session, now <= open->until ? place : open->row.place);
+    gp_looks_settle(session, now);
+    if (session->open_look.row.sums.looks != 0)
+        close_look(session, place);
     for (uint32_t i = 0; i < session->look_row_count; i++) {
         const gp_look_row *row = &session->look_rows[i];
         gp_rows *tallies = row->in_pause ? &session->pause_tallies : &session->tallies;

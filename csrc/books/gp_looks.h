@@ -8,11 +8,12 @@
  * the books takes it out in order of time, among the steps of threads: so it is known in whose hold each look
  * falls, and how many threads waited then. When the hold ends its looks go into the tallies (gp_tallies.h).
  *
- * To look takes some ten microseconds, in which short holds end and others begin. Only the books know whose
- * hold it was when the look began: a look counts for the hold of that moment, whatever it saw, else short
- * holds would be seen too seldom. If that hold ended under the eyes, and its thread has moved on, it is taken
- * to have been where it ended. A look is in the queue before it begins, since the books may be kept
- * meanwhile. */
+ * To look takes some ten microseconds, in which short holds end and others begin, and far longer if the
+ * looker does not run meanwhile. Only the books know whose hold it was when the look began: a look counts for
+ * the hold of that moment, whatever it saw, else short holds would be seen too seldom. What it saw is right
+ * if the holder was there before that moment and after it, or if that hold was still under way when it was
+ * found: nobody moves without the GIL. Else it is taken to have been where that hold ended. A look is in the
+ * queue before it begins, since the books may be kept meanwhile. */
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -31,8 +32,7 @@ typedef struct {
     uint32_t stands_for;  /* the mean time between two looks then, in GP_LOOK_UNIT_NS */
     uint32_t site, stack; /* the place without and with its callers: numbers of the looker's places; the
                              latter only where stacks are wanted */
-    uint64_t until;       /* at its end */
-    int64_t native_id;    /* the thread that is there; 0: not known */
+    uint64_t until;       /* when it had found what it saw; not after its begin: it was there before */
 } gp_look;
 
 enum {
@@ -77,6 +77,9 @@ void gp_looks_discard(gp_look_queue *queue);
 /* Book the looks up to `until`, for the hold that is under way. `ends`: it ends then; else a look that is
  * under way is left for later. Under the lock. */
 void gp_looks_book(gp_gil_state *gil, uint64_t until, bool ends);
+
+/* The hold under way has lasted until `now`: what was found before was seen in it. */
+void gp_looks_settle(gp_session *session, uint64_t now);
 
 /* The hold under way has ended at `place`, in the session's numbers. Looks that find no room in the tallies
  * count as not seen. `holder` NULL: without memory for its account. */

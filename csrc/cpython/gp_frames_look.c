@@ -67,11 +67,15 @@ static bool view_gil(const void *cond, gil_view *view)
     return true;
 }
 
+static bool is_same_view(const gil_view *a, const gil_view *b)
+{
+    return a->holder == b->holder && a->locked == b->locked && a->switches == b->switches;
+}
+
 static bool is_still(const void *cond, const gil_view *before)
 {
     gil_view now;
-    return view_gil(cond, &now) && now.holder == before->holder && now.locked == before->locked &&
-           now.switches == before->switches;
+    return view_gil(cond, &now) && is_same_view(&now, before);
 }
 
 /* ---- frames ---- */
@@ -134,13 +138,17 @@ static bool find(const void *thread_state, whereabouts *at)
                                          &at->instruction, sizeof at->instruction);
 }
 
+static bool is_same_place(const whereabouts *a, const whereabouts *b)
+{
+    return a->frame == b->frame && a->instruction == b->instruction && a->native_id == b->native_id;
+}
+
 /* Whether it is there still. A thread does not move without the GIL: whoever calls C code that lets go of the
  * GIL again and again stays at one place all the time. */
 static bool stays(const void *thread_state, const whereabouts *before)
 {
     whereabouts now;
-    return find(thread_state, &now) && now.frame == before->frame && now.instruction == before->instruction &&
-           now.native_id == before->native_id;
+    return find(thread_state, &now) && is_same_place(&now, before);
 }
 
 /* ---- code objects ---- */
@@ -336,13 +344,25 @@ static void read_task(const void *thread_state, gp_looked *looked)
         looked->task[0] = '\0';
 }
 
+static struct {
+    gil_view gil;
+    whereabouts at;
+    bool seen;
+} glanced;
+
+static void glance(const void *cond)
+{
+    if (!reader_is_open)
+        gp_safe_reader_open(&reader);
+    reader_is_open = true;
+    glanced.seen =
+        view_gil(cond, &glanced.gil) && glanced.gil.locked > 0 && find(glanced.gil.holder, &glanced.at);
+}
+
 static gp_looked_at look(const void *cond, gp_looked *looked)
 {
     gil_view before;
     whereabouts at;
-    if (!reader_is_open)
-        gp_safe_reader_open(&reader);
-    reader_is_open = true;
     looked->depth = 0;
     looked->truncated = false;
     looked->callee[0] = looked->task[0] = '\0';
@@ -352,9 +372,12 @@ static gp_looked_at look(const void *cond, gp_looked *looked)
     if (before.locked <= 0) /* below 0: it has not been made yet */
         return GP_LOOKED_FREE;
     looked->holder = before.holder;
-    if (!find(before.holder, &at) || !read_levels(before.holder, at.frame, looked))
+    if (!find(before.holder, &at))
         return GP_LOOKED_UNSEEN;
-    looked->native_id = (int64_t)at.native_id;
+    looked->found = gp_clock_ticks();
+    looked->stays = glanced.seen && is_same_view(&glanced.gil, &before) && is_same_place(&glanced.at, &at);
+    if (!read_levels(before.holder, at.frame, looked))
+        return GP_LOOKED_UNSEEN;
     read_task(before.holder, looked);
     if (!is_still(cond, &before) && !stays(before.holder, &at))
         return GP_LOOKED_UNSEEN;
@@ -391,4 +414,5 @@ static void forked(void)
         gp_safe_reader_close(&reader);
 }
 
-const gp_looker_eyes gp_frames_look_eyes = {.look = look, .describe = describe, .forked = forked};
+const gp_looker_eyes gp_frames_look_eyes = {
+    .glance = glance, .look = look, .describe = describe, .forked = forked};

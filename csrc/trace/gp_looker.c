@@ -280,8 +280,9 @@ static bool find_places(const gp_looked *seen, bool stacks, gp_look *look)
 /* ---- looking ---- */
 
 /* One that begins now. With the lock. */
-static gp_look begin_look(const gp_gil_state *gil)
+static gp_look begin_look(const gp_gil_state *gil, const void *cond)
 {
+    gp_tracer.host->looker_eyes->glance(cond);
     looker.generation = atomic_load(&gp_tracer.main_gil.state.generation);
     return (gp_look){.time = gp_clock_ticks(),
                      .generation = atomic_load(&gil->generation),
@@ -290,17 +291,18 @@ static gp_look begin_look(const gp_gil_state *gil)
                      .stack = GP_UNSEEN};
 }
 
-/* With the lock. */
+/* It began with begin_look. With the lock. */
 static void take_look(gp_look *look, const void *cond, bool stacks)
 {
     gp_looked_at at = gp_tracer.host->looker_eyes->look(cond, &looker.seen);
     look->until = gp_clock_ticks();
     if (at == GP_LOOKED_FREE)
         look->site = look->stack = GP_LOOK_FREE;
-    else if (at == GP_LOOKED_AT_HOLDER && !find_places(&looker.seen, stacks, look))
+    if (at != GP_LOOKED_AT_HOLDER)
+        return;
+    look->until = looker.seen.stays ? look->time : looker.seen.found;
+    if (!find_places(&looker.seen, stacks, look))
         look->site = look->stack = GP_UNSEEN;
-    else if (at == GP_LOOKED_AT_HOLDER)
-        look->native_id = looker.seen.native_id;
 }
 
 /* Who reads it meanwhile may find parts of two looks, which is rare and does little harm. Relaxed: the place
@@ -311,7 +313,7 @@ static void remember(const gp_look *look)
     atomic_store_explicit(&slot->time, 0, memory_order_relaxed);
     atomic_store_explicit(&slot->holder, looker.seen.holder, memory_order_relaxed);
     atomic_store_explicit(&slot->site, look->site, memory_order_relaxed);
-    atomic_store_explicit(&slot->time, look->time, memory_order_release);
+    atomic_store_explicit(&slot->time, looker.seen.found, memory_order_release);
 }
 
 /* Where nobody keeps the books, since one thread holds for long, the looker does. */
@@ -333,7 +335,7 @@ static bool look_at(gp_gil *gil)
     if (gp_looks_unread(&gil->state.looks) >= GP_LOOKS_MAX / 2)
         keep_books(gil);
     pthread_mutex_lock(&looking);
-    gp_look look = begin_look(&gil->state);
+    gp_look look = begin_look(&gil->state, cond);
     bool begun = gp_looks_begin(&gil->state.looks, &look);
     take_look(&look, cond, gil->state.wanting_stacks != 0);
     if (gil == &gp_tracer.main_gil && look.site < GP_LOOK_FREE)
@@ -370,7 +372,7 @@ gp_look gp_looker_see(const gp_gil_state *gil, const void *cond, gp_looker_tell 
     const bool sees = gp_tracer.host != NULL && gp_tracer.host->looker_eyes != NULL;
     pthread_mutex_lock(&looking);
     for (int i = 0; i < TRIES && look.site == GP_UNSEEN && sees; i++) {
-        look = begin_look(gil);
+        look = begin_look(gil, cond);
         take_look(&look, cond, true);
     }
     if (look.site == GP_LOOK_FREE)

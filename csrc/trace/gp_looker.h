@@ -28,7 +28,8 @@ enum {
 /* What was seen at one look. */
 typedef struct {
     const void *holder;             /* the state of the thread ... */
-    int64_t native_id;              /* ... which it is, by the system; 0: not known */
+    uint64_t found;                 /* ... and when it was where it was seen, by gp_clock_ticks */
+    bool stays;                     /* it has been there since the glance, and nobody else had the GIL */
     size_t depth;                   /* levels; 0: the holder runs no Python */
     bool truncated;                 /* there are more */
     char callee[GP_LOOKED_CALLEE];  /* what the innermost level runs in C; empty: nothing, or not known */
@@ -45,6 +46,7 @@ typedef enum {
 
 /* What the looker sees with. One thread at a time; nothing there is to be trusted. */
 typedef struct {
+    void (*glance)(const void *cond); /* notes where the holder is, before the look */
     gp_looked_at (*look)(const void *cond, gp_looked *looked); /* at the GIL with this condition */
     /* Append a level's description, as a recording has it (PLAC), and tell whether it stands for the level
      * that called it (gp_naming). False if it can't be read. */

@@ -104,6 +104,16 @@ def place_of_culprit(deed):
     return (function.__qualname__, kernels.__file__, None)
 
 
+def stalls_behind(report, function):
+    """Return the site in a function, and the long waits for holds that ended at its line.
+
+    A victim that does not run for long asks for the GIL late: that hold ends at a line below.
+    """
+    site = site_of(report, function)
+    long = [stall for stall in report.stalls(0.045) if stall.holder_function == function]
+    return site, [stall for stall in long if stall.holder_line == site.line]
+
+
 @pytest.mark.timing
 @pytest.mark.parametrize("stacks", [False, True])
 @pytest.mark.parametrize("deed", [hold_in_ctypes, hold_by_sleeping, hold_by_alternating])
@@ -111,20 +121,23 @@ def test_a_culprit_is_found_by_thread_function_and_line(deed, stacks):
     """Who keeps the GIL for 4 times 50 ms is charged with that by each of its three victims.
 
     It does so until a long wait of each is its fault: on a busy machine a victim may wait longer for another.
+    Without looks, which share holds out by chance: one of 14 may see how a thread begins.
     """
     function, filename, line = place_of_culprit(deed)
     rounds, waiting = 0, set()
-    with gilprobe.trace(stacks=stacks) as trace, busy(3) as victims:
+    with gilprobe.trace(stacks=stacks, looks=False) as trace, busy(3) as victims:
         while not {victim.name for victim in victims} <= waiting:
             rounds += 1
             run_named("culprit", deed)
-            stalls = [one for one in trace.report().stalls(0.045) if one.holder_function == function]
+            _, stalls = stalls_behind(trace.report(), function)
             waiting = {stall.waiter for stall in stalls if stall.holder_ns > 40 * MS}
     report = check(trace.report())
-    site = site_of(report, function)
+    site, stalls = stalls_behind(report, function)
+    held_ns = sum(thread.hold.total_ns for thread in report.threads if thread.name == "culprit")
     assert site.filename == filename
     assert line in (None, site.line)
-    assert rounds * 200 * MS <= site.hold_ns < rounds * 2000 * MS
+    assert rounds * 200 * MS <= held_ns < rounds * 2000 * MS
+    assert rounds * 100 * MS < site.hold_ns <= held_ns
     assert rounds * 3 * 100 * MS < site.caused_ns <= 4 * site.hold_ns  # a victim may ask late
     for victim in victims:
         rows = [row for row in report.blame if row.waiter_id == victim.native_id and row.holder == "culprit"]
@@ -132,10 +145,9 @@ def test_a_culprit_is_found_by_thread_function_and_line(deed, stacks):
         assert len({row.holder_id for row in charged}) == rounds  # each time it is another thread
         assert rounds * 100 * MS < sum(row.wait_ns for row in charged) <= site.hold_ns
         assert {row.waiter for row in charged} == {victim.name}
-    stalls = [stall for stall in report.stalls(0.045) if stall.holder_function == function]
     assert len(stalls) >= 3
     for stall in stalls:  # some begin while another victim holds, and have less of the culprit's
-        assert (stall.holder, stall.holder_filename, stall.holder_line) == ("culprit", filename, site.line)
+        assert (stall.holder, stall.holder_filename) == ("culprit", filename)
         assert stall.holder_ns <= stall.wait_ns + 1000
     assert len([stall for stall in stalls if stall.holder_ns > 40 * MS]) >= 3
     waiting = {(stall.waiter, stall.waiter_function) for stall in stalls}

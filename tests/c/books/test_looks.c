@@ -175,16 +175,15 @@ static void a_look_that_comes_after_its_hold_was_booked_is_not_seen(void)
     gp_session_free(session);
 }
 
-/* A look that took from `begin` to `until`, in which this thread was seen. */
-static void long_look(uint32_t place, const gp_thread *seen, uint64_t begin, uint64_t until)
+/* A look that began at one time, and had found what it saw at a later one. */
+static void long_look(uint32_t place, uint64_t begin, uint64_t until)
 {
     gp_look taken = {.time = begin,
                      .site = place,
                      .stack = place,
                      .stands_for = 3,
                      .generation = gil.generation,
-                     .until = until,
-                     .native_id = seen->native_id};
+                     .until = until};
     CHECK(journals_look(&gil, &taken));
 }
 
@@ -202,18 +201,16 @@ static uint64_t at_the_end(gp_session *session)
 static void a_look_at_a_short_hold_counts_for_it_whatever_it_saw(void)
 {
     gp_session *session = begin();
-    main_thread->native_id = 1;
-    other->native_id = 2;
-    long_look(sites[0], main_thread, 1010, 1040); /* the thread that held has not moved on */
+    long_look(sites[0], 1010, 1010); /* it was there before, and after */
     drop(main_thread, 1020);
     take(other, 1025);
-    long_look(sites[0], main_thread, 1030, 1050); /* another one was seen, which held later */
+    long_look(sites[0], 1030, 1050); /* somebody was seen who held later */
     drop(other, 1045);
     take(main_thread, 1046);
-    long_look(GP_UNSEEN, main_thread, 1060, 1070); /* it has moved on */
+    long_look(GP_UNSEEN, 1060, 1070); /* it has moved on */
     drop(main_thread, 1069);
     take(other, 1075);
-    long_look(GP_LOOK_FREE, main_thread, 1080, 1090); /* the hold was over when the look came to it */
+    long_look(GP_LOOK_FREE, 1080, 1090); /* the hold was over when the look came to it */
     drop(other, 1085);
     gp_gil_state_read(&gil, 1090);
     CHECK_EQUAL(of(session, main_thread).looks, 2);
@@ -224,20 +221,51 @@ static void a_look_at_a_short_hold_counts_for_it_whatever_it_saw(void)
     gp_session_free(session);
 }
 
+/* The looker may not run for long when a look has begun: its holder holds again, elsewhere. */
+static void what_a_thread_does_in_its_next_hold_is_not_told_of_the_last(void)
+{
+    gp_session *session = begin();
+    long_look(sites[0], 1010, 1500);
+    drop(main_thread, 1400);
+    take(main_thread, 1410);
+    gp_gil_state_read(&gil, 1600);
+    CHECK_EQUAL(of(session, main_thread).looks, 1);
+    CHECK_EQUAL(at_the_end(session), 1);
+    end(session, 1700);
+    gp_session_free(session);
+}
+
 static void a_hold_that_outlasts_a_look_is_as_that_saw_it(void)
 {
     gp_session *session = begin();
-    main_thread->native_id = 1;
-    other->native_id = 2;
-    long_look(sites[0], other, 1010, 1020); /* by an old number: it can only have been the holder */
-    long_look(GP_UNSEEN, main_thread, 1030, 1040);
-    long_look(GP_UNSEEN, main_thread, 1050, 1060);
+    journals_ask(&gil, other, 1005);
+    long_look(sites[0], 1010, 1020);
+    long_look(GP_UNSEEN, 1030, 1040);
+    long_look(GP_UNSEEN, 1050, 1060);
     gp_gil_state_read(&gil, 1065);
+    CHECK_EQUAL(session->looks_unseen, 2);
+    long_look(sites[0], 1066, 1069);
     drop(main_thread, 1070);
+    journals_take(&gil, other, GP_NO_FRAME, 1072);
     gp_gil_state_read(&gil, 1075);
-    CHECK_EQUAL(of(session, main_thread).looks, 1);
+    CHECK_EQUAL(of(session, main_thread).looks, 2);
     CHECK_EQUAL(at_the_end(session), 0);
     CHECK_EQUAL(session->looks_unseen, 2);
+    end(session, 1100);
+    gp_session_free(session);
+}
+
+static void a_long_wait_is_told_of_a_look_that_was_the_last_in_its_hold(void)
+{
+    gp_session *session = begin();
+    journals_ask(&gil, other, 1005);
+    long_look(sites[0], 1010, 1020);
+    drop(main_thread, 1030);
+    journals_take(&gil, other, GP_NO_FRAME, 1040);
+    gp_gil_state_read(&gil, 1050);
+    const gp_tally *tally = session->tallies.rows;
+    CHECK_EQUAL(session->stall_count, 1);
+    CHECK_EQUAL(session->stalls[0].holder_looked, tally->looked);
     end(session, 1100);
     gp_session_free(session);
 }
@@ -390,7 +418,9 @@ int main(void)
     a_look_while_nobody_holds_or_that_saw_nothing_is_counted();
     a_look_that_comes_after_its_hold_was_booked_is_not_seen();
     a_look_at_a_short_hold_counts_for_it_whatever_it_saw();
+    what_a_thread_does_in_its_next_hold_is_not_told_of_the_last();
     a_hold_that_outlasts_a_look_is_as_that_saw_it();
+    a_long_wait_is_told_of_a_look_that_was_the_last_in_its_hold();
     a_look_under_way_is_waited_for_until_its_hold_ends();
     a_look_of_an_earlier_watching_is_nothing();
     each_session_has_the_looks_of_its_time();

@@ -16,12 +16,31 @@ static char seen_callee[GP_LOOKED_CALLEE]; /* ... and this in C; written while t
 static atomic_bool unreadable;
 static atomic_ulong looks, descriptions;
 
+static void glance(const void *cond)
+{
+    (void)cond;
+}
+
+/* A look waits at the gate until its holder has moved on. */
+enum { OPEN, CLOSED, AT_GATE };
+static atomic_int gate;
+
+static void wait_at_gate(void)
+{
+    int closed = CLOSED;
+    if (atomic_compare_exchange_strong(&gate, &closed, AT_GATE))
+        while (atomic_load(&gate) != OPEN)
+            sched_yield();
+}
+
 static gp_looked_at look(const void *cond, gp_looked *looked)
 {
     const interpreter_gil *gil =
         (const interpreter_gil *)((const char *)cond - offsetof(interpreter_gil, cond));
     atomic_fetch_add(&looks, 1);
-    looked->native_id = 0;
+    wait_at_gate();
+    looked->found = gp_clock_ticks();
+    looked->stays = false;
     looked->truncated = false;
     looked->depth = 1;
     looked->keys[0] = seen_key;
@@ -42,7 +61,7 @@ static void forget_nothing(void)
 {
 }
 
-static const gp_looker_eyes eyes = {look, describe_level, forget_nothing};
+static const gp_looker_eyes eyes = {glance, look, describe_level, forget_nothing};
 
 /* ---- sessions and threads ---- */
 
@@ -259,6 +278,37 @@ static void what_can_not_be_seen_is_counted(void)
     end_looker();
 }
 
+static void *stay_until(void *over)
+{
+    while (!atomic_load((atomic_bool *)over))
+        nap();
+    return NULL;
+}
+
+/* The looker may not run for long when a look has begun. */
+static void what_was_seen_in_a_later_hold_counts_where_the_first_ended(void)
+{
+    pthread_t second; /* else the looker leaves */
+    atomic_bool over = false;
+    gp_session *session = begin_with_looks();
+    make_wait(1);
+    looks_read read = read_looks(session);
+    uint64_t before = looks_of(&read, "other");
+    atomic_store(&gate, CLOSED);
+    CHECK_EQUAL(pthread_create(&second, NULL, stay_until, &over), 0);
+    while (atomic_load(&gate) != AT_GATE)
+        nap();
+    cycle_gil();
+    atomic_store(&gate, OPEN);
+    await_looks(1); /* that one has ended */
+    atomic_store(&over, true);
+    pthread_join(second, NULL);
+    read = read_looks(session);
+    CHECK_EQUAL(looks_of(&read, "other"), before + 1);
+    stop(session);
+    end_looker();
+}
+
 static void a_callee_is_a_level_below_its_caller(void)
 {
     gp_session *session = begin_with_looks();
@@ -337,6 +387,7 @@ int main(void)
 #endif
     IN_CHILD(nobody_looks_for_a_session_that_does_not_want_it);
     IN_CHILD(what_can_not_be_seen_is_counted);
+    IN_CHILD(what_was_seen_in_a_later_hold_counts_where_the_first_ended);
     IN_CHILD(a_callee_is_a_level_below_its_caller);
     IN_CHILD(a_level_is_described_once_as_long_as_its_code_lives);
 #if !defined(__SANITIZE_THREAD__)
