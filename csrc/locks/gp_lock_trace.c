@@ -126,7 +126,7 @@ static gp_lock_journal *new_journal(void)
 static void forget_last_thread(gp_lock_journal *journal)
 {
     journal->last_until = journal->open_until = journal->spin_told = 0;
-    atomic_store(&journal->spin.since, 0);
+    gp_lock_spin_end(&journal->spin);
     atomic_store(&journal->waiting.key, 0);
     atomic_store(&journal->waiting.since, 0);
     atomic_store(&journal->waiting.until, 0);
