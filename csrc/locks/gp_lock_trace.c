@@ -173,7 +173,8 @@ static void thread_exits(void *journal)
     own = NULL;
     if (account_of(journal) != NULL) {
         account_of(journal)->cpu_ns = gp_clock_thread_cpu_ns();
-        account_of(journal)->ended = true;
+        /* release: who finds that it has ended finds its CPU time */
+        atomic_store_explicit(&account_of(journal)->ended, true, memory_order_release);
     }
     gp_lock_end_journal(journal);
 }
