@@ -121,11 +121,11 @@ static int start_thread(gp_helper *helper)
         error = pthread_create(&helper->thread, NULL, begin, helper);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attributes);
-    helper->started = error == 0;
     if (error != 0)
         lose_thread(helper);
     else if (ours >= 0 && await_table(helper) == OWN)
         syscall(SYS_close, ours); /* in this table only: ThreadSanitizer takes close() for the process's */
+    helper->started = error == 0; /* last: a child that is forked before has the descriptor */
     return error;
 }
 
@@ -194,14 +194,23 @@ static bool is_alone(void)
     return gp_helpers_seem_alone();
 }
 
-/* With the lock, which it gives back. */
+/* Its place in the list. */
+static gp_helper **find(const gp_helper *helper)
+{
+    gp_helper **at = &helpers;
+    while (*at != NULL && *at != helper)
+        at = &(*at)->next;
+    return at;
+}
+
+/* With the lock, which it gives back. Listed first: another thread may fork meanwhile. */
 static int start_locked(gp_helper *helper)
 {
+    helper->next = helpers;
+    helpers = helper;
     int error = start_thread(helper);
-    if (error == 0) {
-        helper->next = helpers;
-        helpers = helper;
-    }
+    if (error != 0)
+        *find(helper) = helper->next;
     pthread_mutex_unlock(&lock);
     return error;
 }
@@ -217,15 +226,6 @@ int gp_helper_start_at_once(gp_helper *helper)
 {
     pthread_once(&fork_once, watch_forks);
     return pthread_mutex_trylock(&lock) == 0 ? start_locked(helper) : EBUSY;
-}
-
-/* Its place in the list. */
-static gp_helper **find(const gp_helper *helper)
-{
-    gp_helper **at = &helpers;
-    while (*at != NULL && *at != helper)
-        at = &(*at)->next;
-    return at;
 }
 
 bool gp_helper_leave(gp_helper *helper)

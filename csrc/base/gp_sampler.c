@@ -26,7 +26,8 @@ struct gp_sampler {
     uint64_t begun_ns;
     bool sleeps;
     bool stopped;
-    _Atomic int nice; /* of the thread before it lowered its priority */
+    _Atomic pid_t lowered; /* the thread, once it has lowered its priority and until it ends; 0: none ... */
+    _Atomic int nice;      /* ... which it had before */
 
     /* used by the thread; before its start and after its end by the owner */
     gp_sampler_seen seen;
@@ -111,12 +112,14 @@ static void lower_priority(gp_sampler *sampler)
     sched_setscheduler(0, SCHED_BATCH, &none);
     setpriority(PRIO_PROCESS, 0, LOWEST); /* of the thread, on Linux */
     prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL);
+    atomic_store(&sampler->lowered, atomic_load(&sampler->helper.id));
 }
 
 static void run(void *context)
 {
     gp_sampler *sampler = context;
-    lower_priority(sampler);
+    if (!is_halted(sampler))
+        lower_priority(sampler);
     for (;;) {
         uint64_t now = await_next(sampler);
         if (is_halted(sampler))
@@ -126,6 +129,7 @@ static void run(void *context)
         sampler->seen.missed += late;
         sampler->next += (late + 1) * sampler->period;
     }
+    atomic_store(&sampler->lowered, 0);
     atomic_store(&sampler->halted, 0); /* for the time after a pause */
 }
 
@@ -135,8 +139,10 @@ static void halt(void *context)
     atomic_store(&sampler->halted, 1);
     gp_futex_wake(&sampler->halted);
     /* Else who waits for the thread's end would wait until no other thread wants a processor. Where the
-     * process may not raise a priority, it stays low. */
-    setpriority(PRIO_PROCESS, (id_t)atomic_load(&sampler->helper.id), atomic_load(&sampler->nice));
+     * process may not raise a priority, it stays low. Before its begin there is no number: 0 is the caller's. */
+    pid_t lowered = atomic_load(&sampler->lowered);
+    if (lowered != 0)
+        setpriority(PRIO_PROCESS, (id_t)lowered, atomic_load(&sampler->nice));
 }
 
 static void forked(void *context)

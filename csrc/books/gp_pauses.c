@@ -226,8 +226,9 @@ void gp_pauses_book(gp_gil_state *gil, uint64_t until)
             end(gil, note.time, note.collected, note.uncollectable);
     }
     const gp_thread *thread = gil->pause.thread;
-    if (__builtin_expect(thread != NULL && gp_pauses_next(&gil->pauses) == UINT64_MAX, 0) &&
-        gp_thread_end_of(thread, UINT64_MAX) <= until)
+    /* First whether it has exited: then all its notes are there. */
+    if (__builtin_expect(thread != NULL, 0) && gp_thread_end_of(thread, UINT64_MAX) <= until &&
+        gp_pauses_next(&gil->pauses) == UINT64_MAX)
         end(gil, gp_thread_end_of(thread, until), 0, 0); /* it exited in a finalizer */
 }
 

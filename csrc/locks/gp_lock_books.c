@@ -12,8 +12,9 @@ enum {
 
 void gp_lock_books_list(gp_lock_books *books, gp_lock_journal *journal)
 {
-    if (atomic_load_explicit(&journal->listed, memory_order_relaxed) ||
-        atomic_exchange(&journal->listed, true))
+    /* An exchange, also where it is listed, and in take_listed: a load might be done before what was noted is
+     * seen by others, and the reader take the journal off the list in between, without the note. */
+    if (atomic_exchange(&journal->listed, true))
         return;
     gp_lock_journal *first = atomic_load_explicit(&books->listed, memory_order_relaxed);
     do
@@ -240,7 +241,7 @@ static gp_lock_journal *take_listed(gp_lock_books *books, gp_lock_journal *readi
     gp_lock_journal *journal = atomic_exchange(&books->listed, NULL);
     while (journal != NULL) {
         gp_lock_journal *next = atomic_load_explicit(&journal->next_listed, memory_order_relaxed);
-        atomic_store(&journal->listed, false); /* before its notes are counted: what comes then is listed */
+        atomic_exchange(&journal->listed, false); /* before its notes are counted: what comes then is listed */
         if (!journal->being_read) {
             journal->being_read = true;
             journal->next_read = reading;
@@ -303,9 +304,10 @@ static void prune(gp_lock_books *books)
     gp_lock_history_forget_all_needs(&books->history);
     for (size_t i = 0; i < books->journals.count; i++) {
         gp_lock_journal *journal = books->journals.journals[i];
-        /* first the wait under way, then what is noted: a wait that ends meanwhile is found as a note */
-        need(books, atomic_load(&journal->waiting.key), atomic_load(&journal->waiting.since));
+        /* in the order in which a thread goes through them: what it leaves meanwhile is found in the next one,
+         * a spin as a wait, or as a note */
         need(books, atomic_load(&journal->spin.key), atomic_load(&journal->spin.since));
+        need(books, atomic_load(&journal->waiting.key), atomic_load(&journal->waiting.since));
         need_notes(books, journal);
     }
     gp_lock_history_prune(&books->history);

@@ -54,6 +54,13 @@ static void write_row(uint32_t account, int64_t native_id, uint64_t cpu_ns, uint
     gp_buffer_number(buffer, cpu_ns > before_ns ? cpu_ns - before_ns : 0);
 }
 
+/* Its clock first: a thread that ends has noted its CPU time before that is gone. */
+static uint64_t spent_by(const gp_lock_account *account)
+{
+    uint64_t cpu_ns = atomic_load(&account->ended) ? 0 : gp_clock_cpu_ns_of(account->native_id);
+    return atomic_load(&account->ended) ? account->cpu_ns : cpu_ns;
+}
+
 /* Those with an account, and those that were there at the beginning. A thread may be both. */
 void gp_lock_cpu_write(const gp_lock_session *session, gp_buffer *buffer)
 {
@@ -64,7 +71,6 @@ void gp_lock_cpu_write(const gp_lock_session *session, gp_buffer *buffer)
         write_row(0, before[i].native_id, gp_clock_cpu_ns_of(before[i].native_id), before[i].cpu_ns, buffer);
     for (uint32_t i = 1; i <= state->account_count; i++) {
         const gp_lock_account *account = &state->accounts[i];
-        uint64_t cpu_ns = account->ended ? account->cpu_ns : gp_clock_cpu_ns_of(account->native_id);
-        write_row(i, account->native_id, cpu_ns, before_of(session, account->native_id), buffer);
+        write_row(i, account->native_id, spent_by(account), before_of(session, account->native_id), buffer);
     }
 }

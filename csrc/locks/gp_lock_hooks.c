@@ -210,7 +210,7 @@ static void end_spin(gp_lock_journal *journal)
                                .spun = ticks32(until - since)};
         publish(journal);
     }
-    atomic_store_explicit(&spin->since, 0, memory_order_release); /* after the note: see book_under_way */
+    gp_lock_spin_end(spin);
 }
 
 /* The thread waits no longer. */
@@ -318,7 +318,7 @@ static uint64_t begin_of(gp_lock_journal *journal, uintptr_t key, uint64_t now, 
         return now;
     }
     *spun = ticks32(until - since);
-    SET(journal->spin.since, 0);
+    gp_lock_spin_end(&journal->spin);
     return since;
 }
 

@@ -54,8 +54,8 @@ typedef struct {
 
 /* Attempts of the thread to get a lock without sleeping, since the last note. */
 typedef struct {
-    _Atomic uint64_t since, until; /* since 0: none */
-    _Atomic uintptr_t key;         /* 0: not known */
+    _Atomic uint64_t since, until; /* since 0: none, or it is about to begin */
+    _Atomic uintptr_t key;         /* 0: not known, or none */
     _Atomic uint32_t place, lock, stack;
     _Atomic bool yields;    /* now */
     _Atomic bool own;       /* it has the lock itself */
@@ -118,6 +118,14 @@ static inline bool gp_lock_has_looked(const gp_lock_spin *spin, gp_lock_rhythm r
     uint32_t phase = atomic_load_explicit(&spin->phase, memory_order_relaxed);
     return rhythm.all == 0 || tries % rhythm.all == 0 ||
            (rhythm.every != 0 && (tries + phase) % rhythm.every == 0);
+}
+
+/* The spin is over. A key without a time is of one that begins: all that is known of that lock is needed. */
+static inline void gp_lock_spin_end(gp_lock_spin *spin)
+{
+    /* release: after the note, see book_under_way; and the key after the time, see look_at_spin */
+    atomic_store_explicit(&spin->since, 0, memory_order_release);
+    atomic_store_explicit(&spin->key, 0, memory_order_release);
 }
 
 static inline gp_lock_note *gp_lock_journal_note(gp_lock_journal *journal, uint64_t number)

@@ -30,8 +30,8 @@ typedef enum {
 typedef struct {
     int64_t native_id;
     uint32_t label;
-    bool ended;
-    uint64_t cpu_ns; /* that it had used, if it has ended */
+    _Atomic bool ended; /* set last */
+    uint64_t cpu_ns;    /* that it had used, if it has ended */
     char os_name[GP_LOCK_NAME_MAX];
 } gp_lock_account;
 

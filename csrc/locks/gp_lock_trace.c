@@ -126,7 +126,7 @@ static gp_lock_journal *new_journal(void)
 static void forget_last_thread(gp_lock_journal *journal)
 {
     journal->last_until = journal->open_until = journal->spin_told = 0;
-    atomic_store(&journal->spin.since, 0);
+    gp_lock_spin_end(&journal->spin);
     atomic_store(&journal->waiting.key, 0);
     atomic_store(&journal->waiting.since, 0);
     atomic_store(&journal->waiting.until, 0);
@@ -173,7 +173,8 @@ static void thread_exits(void *journal)
     own = NULL;
     if (account_of(journal) != NULL) {
         account_of(journal)->cpu_ns = gp_clock_thread_cpu_ns();
-        account_of(journal)->ended = true;
+        /* release: who finds that it has ended finds its CPU time */
+        atomic_store_explicit(&account_of(journal)->ended, true, memory_order_release);
     }
     gp_lock_end_journal(journal);
 }

@@ -149,18 +149,24 @@ static void on_signal(int number)
 
 /* ---- the end by _exit ---- */
 
+static void end_recording(gp_recorder *recorder, int status)
+{
+    if (gp_recorder_has_no_thread(recorder))
+        gp_recorder_end_here(recorder, gp_ending_by_exit(status), end_process);
+    gp_recorder_end(recorder, gp_ending_by_exit(status), end_process);
+    patience left = patience_with(recorder);
+    while (gp_recorder_runs(recorder) && !is_late(&left) && gets_on(&left))
+        ;
+}
+
 /* In the interpreter's import slot. A child of vfork calls it too, in our memory: it must not write. */
 static void on_exit_call(int status)
 {
-    gp_recorder *recorder = atomic_load(&guarded);
-    if (recorder != NULL && getpid() == atomic_load(&process)) {
-        atomic_fetch_add(&handlers, 1); /* so that the recorder stays */
-        if (gp_recorder_has_no_thread(recorder))
-            gp_recorder_end_here(recorder, gp_ending_by_exit(status), end_process);
-        gp_recorder_end(recorder, gp_ending_by_exit(status), end_process);
-        patience left = patience_with(recorder);
-        while (gp_recorder_runs(recorder) && !is_late(&left) && gets_on(&left))
-            ;
+    if (getpid() == atomic_load(&process)) {
+        atomic_fetch_add(&handlers, 1); /* first: so that the recorder stays, if there is one */
+        gp_recorder *recorder = atomic_load(&guarded);
+        if (recorder != NULL)
+            end_recording(recorder, status);
     }
     leave(status);
 }

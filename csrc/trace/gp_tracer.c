@@ -134,6 +134,8 @@ static void forked_in_child(void)
     for (size_t i = 0; i < gp_threads_count(&gp_tracer.threads); i++) {
         gp_thread *thread = gp_threads_at(&gp_tracer.threads, i);
         gp_gil_state_forked(gil, self, &thread, 1, here, now);
+        if (thread->gil == main_gil) /* nor is it in a list that was just being read, or made longer */
+            atomic_store(&thread->journal.listed, false);
     }
     gp_stream_restart(&gil->stream, holds ? &self->journal : NULL, gil->generation);
     if (holds) {

@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -11,7 +12,18 @@
 #include <unistd.h>
 
 #include "base/gp_futex.h"
-#include "base/gp_helper.h"
+
+static void may_fork(void);
+static void may_fork_behind_thread(void);
+
+/* A copy in which another thread may fork at three steps of a start. */
+#define pthread_attr_setstacksize(...) (may_fork(), pthread_attr_setstacksize(__VA_ARGS__))
+#define pthread_create(...) (may_fork(), pthread_create(__VA_ARGS__))
+#define pthread_attr_destroy(...) (may_fork_behind_thread(), pthread_attr_destroy(__VA_ARGS__))
+#include "base/gp_helper.c"
+#undef pthread_attr_setstacksize
+#undef pthread_create
+#undef pthread_attr_destroy
 
 typedef struct {
     gp_helper helper;
@@ -231,6 +243,55 @@ static void a_descriptor_is_the_threads_alone(int others)
     close(ends[0]);
 }
 
+static writer *starts;
+static int steps_until_fork; /* 0: none */
+
+static void close_in_child(void *context)
+{
+    writer *self = context;
+    forked(&self->worker);
+    close(self->fd);
+    self->fd = -1;
+}
+
+static void may_fork(void)
+{
+    if (steps_until_fork == 0 || --steps_until_fork != 0)
+        return;
+    int number = starts->fd, status = -1;
+    const gp_helper *helper = &starts->worker.helper;
+    pid_t child = fork();
+    if (child == 0)
+        _exit(starts->worker.forks != 1 || fcntl(number, F_GETFD) >= 0 || gp_helper_runs(helper));
+    CHECK_EQUAL(waitpid(child, &status, 0), child);
+    CHECK_EQUAL(status, 0);
+}
+
+/* The begun thread has decided about its table, but that is not closed in the program's yet. */
+static void may_fork_behind_thread(void)
+{
+    if (steps_until_fork == 1)
+        await_table(&starts->worker.helper);
+    may_fork();
+}
+
+static void a_child_that_is_forked_during_a_start_has_nothing_of_the_helper(void)
+{
+    for (int step = 1; step <= 3; step++) {
+        int ends[2];
+        CHECK_EQUAL(pipe(ends), 0);
+        writer one = {.fd = gp_descriptors_raise(ends[1]), .other = ends[0]};
+        one.worker.helper = (gp_helper){
+            .context = &one, .run = write_and_run, .halt = halt, .forked = close_in_child, .fd = &one.fd};
+        starts = &one;
+        steps_until_fork = step;
+        CHECK_EQUAL(gp_helper_start(&one.worker.helper), 0);
+        CHECK_EQUAL(steps_until_fork, 0);
+        gp_helper_stop(&one.worker.helper);
+        close(ends[0]);
+    }
+}
+
 static atomic_bool may_leave;
 
 /* It leaves as soon as it may. */
@@ -318,6 +379,8 @@ int main(void)
     nothing_comes_of_nothing();
     if (has_own_tables())
         a_descriptor_is_the_threads_alone(others);
+    if (has_own_tables())
+        a_child_that_is_forked_during_a_start_has_nothing_of_the_helper();
     nobody_waits_for_the_end_of_another_who_must_not_wait();
     return gp_test_status();
 }

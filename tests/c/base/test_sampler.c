@@ -3,12 +3,26 @@
 
 #include <stdbool.h>
 #include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/gp_helper.h"
-#include "base/gp_sampler.h"
+
+static atomic_int own_priority_set; /* by the thread that runs the tests */
+
+static int set_priority(int which, id_t who, int nice)
+{
+    if (who == 0 && syscall(SYS_gettid) == getpid())
+        atomic_fetch_add(&own_priority_set, 1);
+    return setpriority(which, who, nice);
+}
+
+#define setpriority(which, who, nice) set_priority(which, who, nice)
+#include "base/gp_sampler.c"
+#undef setpriority
 
 enum { PERIOD = 1000, SLEEPY = 200000 };
 
@@ -160,6 +174,14 @@ static void a_forked_child_has_none_and_can_end_it(void)
     gp_sampler_free(sampler);
 }
 
+static void a_sampler_that_has_not_begun_is_halted_by_a_thread_that_keeps_its_priority(void)
+{
+    gp_sampler sampler = {.halted = 0};
+    halt(&sampler);
+    CHECK_EQUAL(atomic_load(&own_priority_set), 0);
+    CHECK_EQUAL(atomic_load(&sampler.halted), 1);
+}
+
 static void arguments_have_ranges(void)
 {
     atomic_long number = 2;
@@ -184,6 +206,7 @@ int main(void)
     it_goes_on_after_a_pause();
 #endif
     a_forked_child_has_none_and_can_end_it();
+    a_sampler_that_has_not_begun_is_halted_by_a_thread_that_keeps_its_priority();
     arguments_have_ranges();
     return gp_test_status();
 }

@@ -239,6 +239,39 @@ static void a_pause_without_a_stop_ends_somewhere(void)
     gp_session_free(session);
 }
 
+#if defined(__linux__)
+static bool stops_and_exits;
+
+uint64_t __real_gp_thread_end_of(const gp_thread *thread, uint64_t now);
+uint64_t __wrap_gp_thread_end_of(const gp_thread *thread, uint64_t now);
+
+/* Before it is asked whether the thread has exited. */
+uint64_t __wrap_gp_thread_end_of(const gp_thread *thread, uint64_t now)
+{
+    if (stops_and_exits) {
+        stops_and_exits = false;
+        stops(main_thread, 1100);
+        gp_thread_exit(main_thread, 1200);
+    }
+    return __real_gp_thread_end_of(thread, now);
+}
+
+static void a_pause_that_stops_before_its_thread_exits_is_whole(void)
+{
+    gp_session *session = begin();
+    starts(main_thread, 1020);
+    stops_and_exits = true;
+    gp_gil_state_read(&gil, 1300);
+    gp_gil_state_read(&gil, 1300);
+    CHECK(!stops_and_exits);
+    CHECK_EQUAL(session->pauses.longest[0].ticks, 80);
+    CHECK_EQUAL(session->pauses.longest[0].collected, 7);
+    end(session, 1310);
+    CHECK_EQUAL(total(session).count, 1);
+    gp_session_free(session);
+}
+#endif
+
 static void a_pause_of_an_earlier_watching_is_nothing(void)
 {
     gp_session *session = begin();
@@ -364,6 +397,9 @@ int main(void)
     a_session_that_ends_in_a_pause_has_its_part();
     what_is_under_way_is_told_and_not_booked();
     a_pause_without_a_stop_ends_somewhere();
+#if defined(__linux__)
+    a_pause_that_stops_before_its_thread_exits_is_whole();
+#endif
     a_pause_of_an_earlier_watching_is_nothing();
     pauses_among_many_cycles_find_their_holds();
     more_places_than_a_hold_has_room_for_lose_only_where_it_ended();

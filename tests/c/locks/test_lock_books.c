@@ -9,6 +9,22 @@
 #include "base/gp_hist.h"
 #include "gp_test.h"
 
+/* The reader under test is a copy, in which threads go on before one of its looks at what they share. */
+static int looks_until_then;
+static void (*go_on)(void);
+
+static void may_go_on(void)
+{
+    if (looks_until_then != 0 && --looks_until_then == 0)
+        go_on();
+}
+
+#undef atomic_load
+#define atomic_load(object) (may_go_on(), atomic_load_explicit(object, memory_order_seq_cst))
+#include "locks/gp_lock_books.c"
+#undef atomic_load
+#define atomic_load(object) atomic_load_explicit(object, memory_order_seq_cst)
+
 enum { KEY = 0x1000, LOCK = 3, PLACE = 20, THREADS = 5, TURNS = 4000 };
 
 static gp_lock_books new_books(void)
@@ -334,12 +350,92 @@ static void a_spin_that_is_over_tells_who_has_the_lock(void)
     CHECK(atomic_load(&spinner->listed));
     note_wait(&books, waiter, 90, 140, 0);
     add(&books, spinner, (gp_lock_note){.since = 100, .until = 110, .key = KEY, .flags = GP_LOCK_SPUN});
-    atomic_store(&spinner->spin.since, 0);
+    gp_lock_spin_end(&spinner->spin);
     gp_lock_books_read(&books);
     CHECK_EQUAL(blame(&session->rows, 2, GP_LOCK_UNSEEN), 20);
     CHECK_EQUAL(blame(&session->rows, 2, 1), 30);
     CHECK_EQUAL(gp_lock_history_of(&books.history, KEY)->count, 2); /* and the waiter's own */
     clear(&books);
+}
+
+static void a_spin_that_is_over_needs_no_history(void)
+{
+    gp_lock_books books = new_books();
+    gp_lock_journal *spinner = add_thread(&books, 1);
+    begin(&books, 0);
+    note_wait(&books, spinner, 80, 90, 0);
+    gp_lock_books_read(&books);
+    atomic_store(&spinner->spin.key, KEY);
+    prune(&books); /* it is about to spin */
+    CHECK_EQUAL(books.history.steps, 1);
+    atomic_store(&spinner->spin.since, 100);
+    prune(&books);
+    CHECK_EQUAL(books.history.steps, 1);
+    gp_lock_spin_end(&spinner->spin);
+    prune(&books);
+    CHECK_EQUAL(books.history.steps, 0);
+    clear(&books);
+}
+
+/* ---- a thread that goes on at each of the reader's looks ---- */
+
+static gp_lock_books seen;
+static gp_lock_journal *goes_on;
+
+static void look_for(int looks, void (*then)(void), void (*read)(gp_lock_books *books))
+{
+    looks_until_then = looks;
+    go_on = then;
+    read(&seen);
+    if (looks_until_then != 0)
+        then();
+    looks_until_then = 0;
+}
+
+static void sleep_after_spin(void)
+{
+    atomic_store(&goes_on->waiting.key, KEY);
+    gp_lock_spin_end(&goes_on->spin);
+    atomic_store(&goes_on->waiting.since, 100);
+}
+
+static void a_spin_that_becomes_a_wait_needs_its_history_all_the_time(void)
+{
+    for (int looks = 1; looks < 16; looks++) {
+        seen = new_books();
+        gp_lock_journal *holder = add_thread(&seen, 1);
+        goes_on = add_thread(&seen, 2);
+        gp_lock_session *session = begin(&seen, 0);
+        note_wait(&seen, holder, 80, 90, 0);
+        gp_lock_books_read(&seen);
+        atomic_store(&goes_on->spin.key, KEY);
+        atomic_store(&goes_on->spin.since, 100);
+        look_for(looks, sleep_after_spin, prune);
+        note_wait(&seen, goes_on, 100, 140, 0);
+        gp_lock_books_read(&seen);
+        CHECK_EQUAL(blame(&session->rows, 2, 1), 40);
+        clear(&seen);
+    }
+}
+
+static void note_one_more(void)
+{
+    note_wait(&seen, goes_on, 100, 140, 0);
+}
+
+static void what_is_noted_while_it_is_read_is_read_next(void)
+{
+    for (int looks = 1; looks < 16; looks++) {
+        seen = new_books();
+        goes_on = add_thread(&seen, 2);
+        gp_lock_session *session = begin(&seen, 0);
+        note_wait(&seen, goes_on, 80, 90, 0);
+        look_for(looks, note_one_more, gp_lock_books_read);
+        gp_lock_books_read(&seen);
+        CHECK_EQUAL(sum_of(&session->rows, GP_LOCK_ROW_WAITS, 2, 0).count, 2);
+        CHECK_EQUAL(sum_of(&session->rows, GP_LOCK_ROW_WAITS, 2, 0).ticks, 50);
+        clear(&seen);
+    }
 }
 
 /* ---- threads that note while another reads ---- */
@@ -415,6 +511,9 @@ int main(void)
     for (unsigned seed = 1; seed <= 5; seed++)
         made_up_turns_are_divided_rightly(seed);
     a_spin_that_is_over_tells_who_has_the_lock();
+    a_spin_that_is_over_needs_no_history();
+    a_spin_that_becomes_a_wait_needs_its_history_all_the_time();
+    what_is_noted_while_it_is_read_is_read_next();
     nothing_is_lost_or_read_twice();
     return gp_test_status();
 }

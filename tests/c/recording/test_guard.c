@@ -12,6 +12,22 @@
 
 #include "walk.h"
 
+/* The guard under test is a copy, in which another thread goes on before one of its looks. */
+static int looks_until_then;
+static void end_guard(void);
+
+static void may_go_on(void)
+{
+    if (looks_until_then != 0 && --looks_until_then == 0)
+        end_guard();
+}
+
+#undef atomic_load
+#define atomic_load(object) (may_go_on(), atomic_load_explicit(object, memory_order_seq_cst))
+#include "recording/gp_guard.c"
+#undef atomic_load
+#define atomic_load(object) atomic_load_explicit(object, memory_order_seq_cst)
+
 static char directory[] = "/tmp/gilprobe-guard-XXXXXX";
 static char path[128];
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER; /* stands for the GIL's */
@@ -151,6 +167,26 @@ static void the_default_comes_back(void)
     check_killed(status, SIGTERM);
 }
 
+static gp_recorder *ends;
+
+/* It would wait for who is in a handler. */
+static void end_guard(void)
+{
+    if (atomic_load(&handlers) != 0)
+        return;
+    gp_guard_end(ends);
+    gp_recorder_free(ends);
+}
+
+static int looks;
+
+static void exits_while_another_ends_the_recording(void)
+{
+    ends = open_guarded();
+    looks_until_then = looks;
+    on_exit_call(7);
+}
+
 int main(void)
 {
     if (mkdtemp(directory) == NULL)
@@ -166,6 +202,11 @@ int main(void)
     check_done("{\"reason\": \"stopped\"}");
     CHECK_EQUAL(end_of(the_default_comes_back), 0);
     check_done("{\"reason\": \"stopped\"}");
+    for (looks = 1; looks < 4; looks++) {
+        int status = end_of(exits_while_another_ends_the_recording);
+        CHECK(WIFEXITED(status));
+        CHECK_EQUAL(WEXITSTATUS(status), 7);
+    }
     unlink(path);
     CHECK_EQUAL(rmdir(directory), 0);
     return gp_test_status();

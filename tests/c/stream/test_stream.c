@@ -13,7 +13,7 @@
 
 /* The reader under test is a copy, in which threads go on before one of its looks at what they share. */
 static int looks_until_then;
-static void go_on(void);
+static void (*go_on)(void);
 
 static void may_go_on(void)
 {
@@ -21,11 +21,15 @@ static void may_go_on(void)
         go_on();
 }
 
+#pragma push_macro("atomic_load")
+#pragma push_macro("atomic_load_explicit")
 #undef atomic_load
-#define atomic_load(object) (may_go_on(), atomic_load_explicit(object, memory_order_seq_cst))
+#undef atomic_load_explicit
+#define atomic_load(object) (may_go_on(), *(object)) /* which is atomic, too */
+#define atomic_load_explicit(object, order) atomic_load(object)
 #include "stream/gp_stream.c"
-#undef atomic_load
-#define atomic_load(object) atomic_load_explicit(object, memory_order_seq_cst)
+#pragma pop_macro("atomic_load")
+#pragma pop_macro("atomic_load_explicit")
 
 enum {
     THREADS = 6,
@@ -269,41 +273,168 @@ static void idle_journals_are_forgotten_until_they_wake(void)
     expect_end();
 }
 
-/* The thread that has just taken the GIL notes it, lets it go, and the next one takes it. */
-static void go_on(void)
+/* ---- threads that go on at one of the reader's looks ---- */
+
+/* What three threads do, in parts as small as others may see: first who, then what. */
+typedef enum {
+    MARKS, /* that it has taken the GIL */
+    NOTES, /* the taking */
+    FREES,
+    YIELDS, /* frees, forced */
+    ASKS,
+    WANTS, /* asks because it was made to let go: that is no step */
+    LISTS,
+} part;
+
+static const struct {
+    int who;
+    part what;
+} play[] = {
+    {0, MARKS}, {0, NOTES}, {0, FREES}, {1, MARKS}, {1, NOTES}, {2, ASKS},  {1, FREES}, {2, LISTS},
+    {2, MARKS}, {2, NOTES}, {2, FREES}, {0, MARKS}, {0, NOTES}, {1, ASKS},  {1, LISTS}, {0, YIELDS},
+    {1, MARKS}, {1, NOTES}, {0, WANTS}, {0, LISTS}, {1, FREES}, {0, MARKS}, {0, NOTES}, {0, FREES},
+    {0, MARKS}, {0, NOTES}, {0, FREES}, {2, MARKS}, {2, NOTES},
+};
+
+enum { PARTS = sizeof play / sizeof *play, PLAYERS = 3, ALL = -1 };
+
+static struct {
+    int part;  /* which comes next */
+    int burst; /* how many come at the look */
+    int count;
+    gp_step steps[PARTS];
+} played;
+
+static uint64_t time_of(int number)
 {
-    journals[0].asking = GP_ASKED_AT_ONCE;
-    gp_journal_take(&journals[0], 30);
-    release(0, 40);
-    take(1, GP_ASKED_AT_ONCE, 50);
+    return 10 * (uint64_t)number + 10;
 }
 
-/* Whenever that happens while its journal is found idle. */
-static void a_journal_that_wakes_while_it_is_forgotten_stays_listed(void)
+static void play_part(void)
 {
-    for (int looks = 1; looks < 12; looks++) {
-        begin_anew();
-        take(0, GP_ASKED_AT_ONCE, 10);
-        release(0, 15);
-        take(1, GP_ASKED_AT_ONCE, 20);
-        release(1, 25);
-        CHECK(gp_stream_begin(&stream, 25));
-        expect(0, GP_STEP_TAKE, 10);
-        expect(0, GP_STEP_RELEASE, 15);
-        expect(1, GP_STEP_TAKE, 20);
-        expect(1, GP_STEP_RELEASE, 25);
-        gp_stream_take(&stream, &journals[0]);
-        looks_until_then = looks;
-        expect_end();
-        if (looks_until_then != 0)
-            go_on();
-        looks_until_then = 0;
-        CHECK(gp_stream_begin(&stream, 50));
-        expect(0, GP_STEP_TAKE, 30);
-        expect(0, GP_STEP_RELEASE, 40);
-        expect(1, GP_STEP_TAKE, 50);
-        expect_end();
+    int number = played.part++;
+    gp_journal *journal = &journals[play[number].who];
+    switch (play[number].what) {
+    case MARKS:
+        gp_stream_take(&stream, journal);
+        break;
+    case NOTES:
+        gp_journal_take(journal, time_of(number));
+        break;
+    case FREES:
+    case YIELDS:
+        gp_journal_release(journal, time_of(number), 7, play[number].what == YIELDS);
+        break;
+    case ASKS:
+    case WANTS:
+        gp_journal_ask(journal, time_of(number));
+        break;
+    case LISTS:
+        gp_stream_list(&stream, journal);
+        break;
     }
+}
+
+static void play_on(void)
+{
+    for (int i = 0; i < played.burst && played.part < PARTS; i++)
+        play_part();
+}
+
+static void read_up_to(uint64_t limit)
+{
+    CHECK(gp_stream_begin(&stream, limit));
+    while (played.count < PARTS && gp_stream_next(&stream, &played.steps[played.count]))
+        played.count++;
+    gp_stream_end(&stream);
+}
+
+/* As gp_trace_parts_catch_up does. */
+static void catch_up(void)
+{
+    read_up_to(gp_stream_known_until(&stream));
+    read_up_to(gp_stream_now(&stream, time_of(played.part - 1)));
+}
+
+static int next_played(int number, int who)
+{
+    for (; number < PARTS; number++) {
+        bool hold = play[number].what == NOTES || play[number].what == FREES || play[number].what == YIELDS;
+        bool asks = play[number].what == ASKS;
+        if (who == ALL ? hold : play[number].who == who && (hold || asks))
+            break;
+    }
+    return number;
+}
+
+static int next_read(int at, int who)
+{
+    for (; at < played.count; at++) {
+        const gp_step *step = &played.steps[at];
+        if (who == ALL ? step->kind != GP_STEP_ASK : step->journal == &journals[who])
+            break;
+    }
+    return at;
+}
+
+/* Whether all steps of a thread came once and in order; of ALL, takings and releases. */
+static bool all_came(int who)
+{
+    static const gp_step_kind kinds[] = {
+        [NOTES] = GP_STEP_TAKE, [FREES] = GP_STEP_RELEASE, [YIELDS] = GP_STEP_RELEASE, [ASKS] = GP_STEP_ASK};
+    int at = next_read(0, who);
+    for (int number = next_played(0, who); number < PARTS; number = next_played(number + 1, who)) {
+        const gp_step *step = &played.steps[at];
+        if (at == played.count || step->journal != &journals[play[number].who] ||
+            step->kind != kinds[play[number].what] || step->time != time_of(number))
+            return false;
+        at = next_read(at + 1, who);
+    }
+    return at == played.count;
+}
+
+static void begin_to_play(void)
+{
+    gp_stream_restart(&stream, NULL, 1);
+    played.part = played.count = 0;
+    for (int i = 0; i < PLAYERS; i++) {
+        memset(&journals[i], 0, sizeof journals[i]);
+        memset(rooms[i], 0, PARTS * sizeof *rooms[i]);
+        gp_journal_begin(&journals[i], rooms[i], NULL, 1, false);
+    }
+}
+
+/* Returns whether there was such a look. */
+static bool play_at_look(int before, int looks, int burst)
+{
+    begin_to_play();
+    while (played.part < before / 2)
+        play_part();
+    catch_up();
+    while (played.part < before)
+        play_part();
+    played.burst = burst;
+    looks_until_then = looks;
+    catch_up();
+    bool looked = looks_until_then == 0;
+    looks_until_then = 0;
+    while (played.part < PARTS)
+        play_part();
+    read_up_to(time_of(PARTS));
+    for (int who = ALL; who < PLAYERS; who++)
+        CHECK(all_came(who));
+    return looked;
+}
+
+/* However far they are when the reading begins, at whatever look they go on, and however far. */
+static void all_steps_come_in_order_whenever_threads_go_on(void)
+{
+    begin_anew();
+    go_on = play_on;
+    for (int before = 1; before < PARTS; before++)
+        for (int burst = 1; burst <= PARTS - before; burst *= 2)
+            for (int looks = 1; play_at_look(before, looks, burst); looks++)
+                ;
 }
 
 static void an_asking_that_is_noted_late_comes_late(void)
@@ -1088,7 +1219,7 @@ int main(void)
     a_forced_release_is_followed_by_no_asking();
     whole_cycles_come_at_once();
     idle_journals_are_forgotten_until_they_wake();
-    a_journal_that_wakes_while_it_is_forgotten_stays_listed();
+    all_steps_come_in_order_whenever_threads_go_on();
     an_asking_that_is_noted_late_comes_late();
     a_tag_comes_within_its_hold();
     a_cycle_is_read_in_its_middle();

@@ -559,6 +559,29 @@ static void a_fork_waits_for_who_keeps_the_books(void)
     gp_tracer_forget(session);
 }
 
+/* A fork without the GIL waits for nobody. Who keeps the books may have taken the list of journals just then. */
+static void a_child_of_a_fork_without_the_gil_reads_what_its_thread_notes(void)
+{
+    begin_prepared();
+    gp_session *session = start((gp_tracer_wishes){0});
+    cycle_gil();
+    interpreter_let_go(main_interpreter());
+    gp_journal *taken = atomic_exchange(&stream->listed, NULL);
+    CHECK(taken != NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        interpreter_after_fork();
+        cycle_gil();
+        reading read = read_part(session, 0);
+        CHECK_EQUAL(row_of(&read, own_number()).acquisitions, 3);
+        _exit(gp_test_status());
+    }
+    check_exit(child);
+    atomic_store(&stream->listed, taken);
+    interpreter_take_gil(main_interpreter());
+    gp_tracer_forget(session);
+}
+
 /* ---- the end of a trace, and the begin of another ---- */
 
 static void *wait_and_take(void *context)
@@ -792,6 +815,7 @@ int main(void)
     IN_CHILD(a_signal_handler_may_fork_while_its_thread_keeps_the_books);
     IN_CHILD(a_signal_handler_may_fork_as_soon_as_its_thread_has_the_books);
     IN_CHILD(a_fork_waits_for_who_keeps_the_books);
+    IN_CHILD(a_child_of_a_fork_without_the_gil_reads_what_its_thread_notes);
     IN_CHILD(a_thread_waits_since_it_asked_first);
     IN_CHILD(a_thread_may_wait_through_the_end_of_a_trace_and_the_begin_of_another);
     IN_CHILD(the_notes_of_a_thread_that_has_ended_are_read);
