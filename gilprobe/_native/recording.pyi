@@ -1,3 +1,4 @@
+from collections.abc import Collection, Sequence
 from typing import TypeAlias, TypedDict
 
 from _typeshed import ReadableBuffer, WriteableBuffer
@@ -47,12 +48,13 @@ class _Account(TypedDict):
     releases: int
     forced_releases: int
     hold_cpu_ns: int | None
-    holds: list[tuple[int, int]]
-    waits: list[tuple[int, int]]
+    holds: Sequence[tuple[int, int]]
+    waits: Sequence[tuple[int, int]]
 
 _Tally: TypeAlias = tuple[int, int | None, int, int, int, int, int, int]
 _PauseSum: TypeAlias = tuple[int, int | None, int | None, int, int, int, int, int, int, int, int]
 _LockWait: TypeAlias = tuple[int, int, int, int, int, int, int, int, int, int, int]
+_Stall: TypeAlias = tuple[int, int | None, int | None, int | None, int, int, int, int | None]
 _Pause: TypeAlias = tuple[int, int | None, int, int, int, int, int, int, int]
 
 class _Pauses(TypedDict):
@@ -65,8 +67,8 @@ class _Snapshot(TypedDict):
     totals: _Totals
     accounts: list[_Account]
     sites: list[tuple[int, int, int, int, int]]
-    blame: list[tuple[int, int, int | None, int]]
-    stalls: list[tuple[int, int | None, int | None, int | None, int, int, int, int | None]]
+    blame: Collection[tuple[int, int, int | None, int]]
+    stalls: Collection[_Stall]
     looks: list[_Tally]
     pauses: _Pauses | None
     callbacks: list[_Callback]

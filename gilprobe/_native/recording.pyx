@@ -265,7 +265,7 @@ def add_events(payload, threads, places, sums) -> None:
 # ---- snapshots ----
 
 
-cdef list read_buckets(gp_cursor *cursor, dict known):
+cdef tuple read_buckets(gp_cursor *cursor, dict known):
     # Threads that do the same have the same buckets: each pair is kept once, which halves a report.
     cdef uint32_t index = GP_NOWHERE
     cdef uint64_t i, number, count = gp_cursor_rows(cursor, GP_ROW_BUCKET)
@@ -275,7 +275,7 @@ cdef list read_buckets(gp_cursor *cursor, dict known):
         check(cursor)
         bucket = (known.setdefault(index, index), number)
         buckets.append(known.setdefault(bucket, bucket))
-    return buckets
+    return tuple(buckets)
 
 
 cdef dict read_account(gp_cursor *cursor, const gp_totals_row *totals, dict buckets):
@@ -320,27 +320,58 @@ cdef list read_sites(gp_cursor *cursor, const gp_totals_row *totals):
     return rows
 
 
-cdef list read_blame(gp_cursor *cursor, const gp_totals_row *totals):
+cdef tuple read_blame(gp_cursor *cursor, const gp_totals_row *totals):
     cdef gp_blame_row row
-    cdef uint64_t i, count = gp_cursor_rows(cursor, GP_ROW_BLAME)
-    rows = []
-    for i in range(count):
-        gp_read_blame(cursor, totals, &row)
-        check(cursor)
-        rows.append((row.waiter, row.holder, number_or_none(row.place), row.wait_ns))
-    return rows
+    gp_read_blame(cursor, totals, &row)
+    check(cursor)
+    return row.waiter, row.holder, number_or_none(row.place), row.wait_ns
 
 
-cdef list read_stalls(gp_cursor *cursor, const gp_totals_row *totals):
+cdef tuple read_stall(gp_cursor *cursor, const gp_totals_row *totals):
     cdef gp_stall_row row
-    cdef uint64_t i, count = gp_cursor_rows(cursor, GP_ROW_STALL)
-    rows = []
-    for i in range(count):
-        gp_read_stall(cursor, totals, &row)
-        check(cursor)
-        rows.append((row.waiter, number_or_none(row.waiter_place), number_or_none(row.holder),
-                     number_or_none(row.holder_place), row.start_ns, row.wait_ns, row.holder_ns,
-                     number_or_none(row.holder_looked)))
+    gp_read_stall(cursor, totals, &row)
+    check(cursor)
+    return (row.waiter, number_or_none(row.waiter_place), number_or_none(row.holder), number_or_none(row.holder_place),
+            row.start_ns, row.wait_ns, row.holder_ns, number_or_none(row.holder_looked))
+
+
+@cython.final
+@cython.no_gc
+cdef class _Rows:
+    """Rows that are made when they are asked for: there may be thousands, and each is wanted for a moment."""
+
+    cdef _View view
+    cdef gp_cursor cursor
+    cdef gp_totals_row totals
+    cdef uint64_t left
+    cdef bint stalls
+
+    def __len__(self):
+        return self.left
+
+    def __iter__(self):
+        cdef _Rows rows = _Rows.__new__(_Rows)
+        rows.view, rows.cursor, rows.totals = self.view, self.cursor, self.totals
+        rows.left, rows.stalls = self.left, self.stalls
+        return rows
+
+    def __next__(self):
+        if self.left == 0:
+            raise StopIteration
+        self.left -= 1
+        return (read_stall if self.stalls else read_blame)(&self.cursor, &self.totals)
+
+
+cdef _Rows rows_of(_View view, gp_cursor *cursor, const gp_totals_row *totals, bint stalls):
+    """Check the rows, and pass them by."""
+    cdef _Rows rows = _Rows.__new__(_Rows)
+    cdef size_t kind = GP_ROW_STALL if stalls else GP_ROW_BLAME
+    rows.left = gp_cursor_rows(cursor, kind)
+    rows.view, rows.cursor, rows.totals, rows.stalls = view, cursor[0], totals[0], stalls
+    cdef _Rows each = iter(rows)
+    while each.left:
+        next(each)
+    cursor[0] = each.cursor
     return rows
 
 
@@ -496,7 +527,8 @@ def decode_snapshot(payload) -> dict:
     """Return the totals, accounts, sites, blame, stalls, looks and callbacks of a SNAP, by these words. Times in nanoseconds.
 
     A site is (place, releases, hold, wait, CPU time of the holds or 0 where that was not recorded); a row of blame (waiter, holder, place or None, wait); a stall (waiter, its
-    place or None, holder or None, its place or None, start, wait, time of the holder, what was seen of it or None); a row of looks (holder, place
+    place or None, holder or None, its place or None, start, wait, time of the holder, what was seen of it or None): both
+    are made anew each time that they are asked for; a row of looks (holder, place
     where its holds ended or None, place that was seen, and, added up over the looks: their number, the threads that waited,
     the time that a look stands for, that of all who waited, and the squares of that). The totals
     tell how many looks saw nothing, and how many found that nobody had the GIL. A callback of an event loop is (thread,
@@ -523,8 +555,8 @@ def decode_snapshot(payload) -> dict:
         "totals": totals_as_dict(&totals),
         "accounts": accounts,
         "sites": read_sites(&cursor, &totals),
-        "blame": read_blame(&cursor, &totals),
-        "stalls": read_stalls(&cursor, &totals),
+        "blame": rows_of(view, &cursor, &totals, False),
+        "stalls": rows_of(view, &cursor, &totals, True),
     }
     snapshot["looks"] = read_looks(&cursor, &totals, snapshot["totals"])
     snapshot["pauses"] = read_pauses(&cursor, &totals)

@@ -5,6 +5,7 @@ Works the same for a running trace, an ended one, and a recording.
 
 from __future__ import annotations
 
+from _operator import attrgetter  # as in gilprobe/model/plain_data.py
 from collections import Counter, defaultdict
 
 from gilprobe._native import recording
@@ -47,14 +48,22 @@ if TYPE_CHECKING:
     _Spot = tuple[Frame, str]
     """What makes a site: its frame, and its callee or nothing."""
 
-    _BlameSums = dict[tuple[str, int, str, int, _Spot, int | None, Running | None], list[int]]
-    """Waits, looks and spreads (:meth:`gilprobe.tracing.sharing_out.Looks.waits`) by waiter and holder, each
-    with its native identifier, site, number of the stack and task."""
+    _Whom = tuple[str, int]
+    """A thread's name and native identifier."""
+
+    _Ran = tuple[_Spot, int | None, Running | None]
+    """A site, the number of the stack, and the task."""
+
+    _Behind = tuple[_Whom, _Ran]
+    """A holder, and what it ran."""
+
+    _BlameSums = dict[_Whom, dict[_Behind, list[int]]]
+    """Waits, looks and spreads (:meth:`gilprobe.tracing.sharing_out.Looks.waits`) by waiter."""
 
 HANDOFF = "(handoff)"
 """Stands for a function where nobody held the GIL during a wait."""
 
-_NOBODYS = Frame(HANDOFF, "", 0), ""
+_NOBODYS = (Frame(HANDOFF, "", 0), ""), None, None
 
 _SEEN_FRAMES = 24
 """Limit of frames told of a hold that was seen during a wait; the tracer reads 20."""
@@ -106,7 +115,7 @@ def assemble(
     Parameters
     ----------
     parts : sequence of TracePart
-        The main GIL first, then the interpreters that have their own. Their stalls are used up.
+        The main GIL first, then the interpreters that have their own.
     who : callable
         Returns the thread of an account.
     environment : Environment
@@ -141,7 +150,7 @@ def assemble(
     ]
     stacks = Stacks()
     sites: dict[_Spot, list[int]] = defaultdict(lambda: [0] * COLUMNS)
-    blame: _BlameSums = defaultdict(lambda: [0, 0, 0])
+    blame: _BlameSums = defaultdict(lambda: defaultdict(lambda: [0, 0, 0]))
     tasks = TaskSums()
     unshared_ns = 0
     for part in named:
@@ -152,10 +161,11 @@ def assemble(
         stacks.check([*stacks.rows, *(number for part in named for number in part.seen_stacks(stacks))])
     ranked = stacks.ranked()
     ranked_tasks, rank_of_task = tasks.ranked()
-    stalls = sorted(
-        (stall for part in named for stall in part.stalls(stacks)),
-        key=lambda stall: (-stall.wait_ns, stall.start_ns),
-    )
+    rank_of_stack = {number: rank for rank, (number, _) in enumerate(ranked)}
+    ranked_blame = _ranked_blame(blame, rank_of_stack, rank_of_task)
+    stalls = [stall for part in named for stall in part.stalls(stacks)]
+    stalls.sort(key=attrgetter("start_ns"))
+    stalls.sort(key=attrgetter("wait_ns"), reverse=True)
     labels = named[0].labels()
     report = Report(
         elapsed_ns=elapsed_ns,
@@ -165,7 +175,7 @@ def assemble(
         threads=tuple(threads),
         sites=_ranked_sites(sites, main["cpu_time"]),
         stacks=tuple(_stack(stacks.frames(number), row) for number, row in ranked),
-        blame=_ranked_blame(blame, {number: rank for rank, (number, _) in enumerate(ranked)}, rank_of_task),
+        blame=ranked_blame,
         longest_waits=tuple(stalls),
         dropped_events=sum(part.snapshot["totals"]["dropped_events"] for part in parts),
         warnings=(*_counted([doubt for part in named for doubt in part.doubts()]), *warnings),
@@ -215,6 +225,7 @@ class _NamedPart:
         # ended threads are merged into one row, which others' references then mean
         self.merged = next((account["number"] for account in self.accounts if account["merged"] != 1), None)
         self._stack_of: list[int] = []  # by place
+        self._seen_frames: dict[int, tuple[Frame, ...]] = {}
         paused = self._pauses.paused()
         self.places = self._pauses.places
         self._frames: list[Frame | None] = [None] * len(self.places)
@@ -378,32 +389,41 @@ class _NamedPart:
             Nanoseconds of waits behind a holder for which no look tells the place.
         """
         left = {account["number"]: account["wait_ns"] for account in self.accounts}
-        totals: dict[tuple[int, int, int | None], int] = defaultdict(int)
+        totals: dict[int, dict[tuple[int, int | None], int]] = defaultdict(lambda: defaultdict(int))
+        known: dict[tuple[int, int | None], tuple[int, int | None]] = {}
         for waiter_number, holder_number, ended, wait_ns in self.blame_rows:
             waiter, holder = self._account_number(waiter_number), self._account_number(holder_number)
             left[waiter] = left.get(waiter, 0) - wait_ns
-            totals[waiter, holder, ended] += wait_ns
-        shared, unshared_ns = self._looks.waits(totals)
+            own = holder, ended
+            totals[waiter][known.setdefault(own, own)] += wait_ns
+        unshared_ns = 0
         caused: dict[int | None, int] = defaultdict(int)
-        for (_, _, place), (wait_ns, _, _) in shared.items():
-            caused[place] += wait_ns
-        told: dict[int | None, tuple[_Spot, int | None, Running | None]] = {}
-        for place, caused_ns in caused.items():  # of which there are far fewer
-            site, stack = self.site(place), None
+        behind: dict[tuple[int, int | None], _Behind] = {}
+        for waiter, shared, rest_ns in self._looks.waits(totals):
+            unshared_ns += rest_ns
+            rows = blame[self._whom(waiter)]
+            for own, row in shared.items():
+                caused[own[1]] += row[0]
+                if own not in behind:
+                    behind[own] = self._whom(own[0]), self._ran(own[1], stacks, tasks)
+                _add(rows[behind[own]], row)
+        for place, caused_ns in caused.items():
+            site, stack, _ = self._ran(place, stacks, tasks, caused_ns)
             sites[site][CAUSED] += caused_ns
-            if self.totals["stacks"]:
-                stack = self._stack(place, stacks)
+            if stack is not None:
                 stacks.rows[stack][CAUSED] += caused_ns
-            task = self._task(place)
-            told[place] = site, stack, None if task is None else tasks.add(task, caused_ns=caused_ns)
-        for (waiter, holder, place), row in shared.items():
-            _add(blame[(*self._whom(waiter), *self._whom(holder), *told[place])], row)
         for number, wait_ns in left.items():
             if self.totals["sites"] and wait_ns > 0:
-                blame[(*self._whom(number), "", 0, _NOBODYS, None, None)][0] += wait_ns
+                blame[self._whom(number)][("", 0), _NOBODYS][0] += wait_ns
         return unshared_ns
 
-    def _whom(self, number: int) -> tuple[str, int]:
+    def _ran(self, place: int | None, stacks: Stacks, tasks: TaskSums, caused_ns: int = 0) -> _Ran:
+        """Return what runs at a place, and add to what its task caused."""
+        stack = self._stack(place, stacks) if self.totals["stacks"] else None
+        task = self._task(place)
+        return self.site(place), stack, None if task is None else tasks.add(task, caused_ns=caused_ns)
+
+    def _whom(self, number: int) -> _Whom:
         return self.thread_name(number), self.ids.get(number, 0)
 
     def seen_stacks(self, stacks: Stacks) -> list[int]:
@@ -453,16 +473,14 @@ class _NamedPart:
             )
 
     def stalls(self, stacks: Stacks) -> Iterator[Stall]:
-        """Yield the longest waits, with waiter and holder. Uses the rows up: none is kept twice."""
+        """Yield the longest waits, with waiter and holder."""
         seen = None
         if self._seen:  # only a recording has some
             from gilprobe.tracing.seen_holds import SeenHolds
 
             seen = SeenHolds(self._seen)
         paused = overlaps(self._pauses.longest())
-        self.stall_rows.reverse()
-        while self.stall_rows:
-            row = self.stall_rows.pop()
+        for row in self.stall_rows:
             hold = None if seen is None else seen.during(row[2], row[4], row[4] + row[5])
             yield self._stall(
                 *row[:7], *self._told_of(row[7], hold, stacks), *paused(row[2], row[4], row[4] + row[5])
@@ -476,7 +494,9 @@ class _NamedPart:
         place = hold.place if looked is None and hold is not None else looked
         if place is None:
             return None, state
-        return stacks.frames(self._stack(place, stacks))[-_SEEN_FRAMES:], state
+        if place not in self._seen_frames:
+            self._seen_frames[place] = stacks.frames(self._stack(place, stacks))[-_SEEN_FRAMES:]
+        return self._seen_frames[place], state
 
     def _stall(
         self,
@@ -579,7 +599,7 @@ def _within(cpu_ns: int | None, hold_ns: int) -> int | None:
     return None if cpu_ns is None else min(cpu_ns, hold_ns)
 
 
-def _distribution(buckets: list[tuple[int, int]], total_ns: int, max_ns: int) -> Distribution:
+def _distribution(buckets: Sequence[tuple[int, int]], total_ns: int, max_ns: int) -> Distribution:
     return Distribution(
         count=sum(number for _, number in buckets),
         total_ns=total_ns,
@@ -645,6 +665,8 @@ def _ranked_sites(sites: Mapping[_Spot, Sequence[int]], cpu_time: bool) -> tuple
 
 def _effective(wait_ns: int, looks: int, spread: int) -> float:
     """Return how many looks of equal weight are as certain as these of unequal ones."""
+    if looks == 0:
+        return 0.0
     return min(float(looks), round(wait_ns * wait_ns / spread, 1)) if spread else float(looks)
 
 
@@ -665,12 +687,11 @@ def _longest_pauses(parts: Sequence[_NamedPart]) -> tuple[Pause, ...] | None:
 def _ranked_blame(
     sums: _BlameSums, rank_of_stack: Mapping[int, int], rank_of_task: Mapping[Running, int]
 ) -> tuple[Blame, ...]:
+    """Return the rows, and use the sums up: there may be many thousands, and none is kept twice."""
     rows = [
-        Blame(  # without names: there may be many thousands of them
-            waiter,
-            waiter_id,
-            holder,
-            holder_id,
+        Blame(  # without names, which take longer
+            *waiter,
+            *holder,
             frame.function,
             frame.filename,
             frame.line,
@@ -681,7 +702,11 @@ def _ranked_blame(
             _effective(wait_ns, looks, spread),
             None if task is None else rank_of_task[task],
         )
-        for (waiter, waiter_id, holder, holder_id, (frame, callee), stack, task), row in sums.items()
+        for waiter in list(sums)
+        for (holder, ((frame, callee), stack, task)), row in sums.pop(waiter).items()
         for wait_ns, looks, spread in (row,)
     ]
-    return tuple(sorted(rows, key=lambda row: (-row.wait_ns, row.waiter, row.holder)))
+    for by in "holder", "waiter":  # one by one: what a row is compared by is not made, but there
+        rows.sort(key=attrgetter(by))
+    rows.sort(key=attrgetter("wait_ns"), reverse=True)
+    return tuple(rows)

@@ -92,8 +92,8 @@ def report_of(recording: Recording, longest_waits: int | None = None) -> Report:
         doubts.append(f"signal {number} ended the process: what threads did at that moment may be missing")
     for one in recorded if longest_waits is not None else ():
         if one.snapshot is not None and not one.snapshot["callbacks"]:
-            one.snapshot["stalls"].sort(key=_wait_ns, reverse=True)
-            del one.snapshot["stalls"][longest_waits:]
+            stalls = sorted(one.snapshot["stalls"], key=_wait_ns, reverse=True)
+            one.snapshot["stalls"] = stalls[:longest_waits]
     parts = [
         TracePart(one.places, one.snapshot, one.seen, one.still_held)
         for one in recorded

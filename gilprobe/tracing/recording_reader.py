@@ -539,6 +539,7 @@ class _Loader:
             interpreter = self.recording.interpreters[number]
             with _naming(self.recording.path, offset):
                 snapshot = native.decode_snapshot(payload)
+                snapshot["blame"], snapshot["stalls"] = [*snapshot["blame"]], [*snapshot["stalls"]]
                 _check_references(snapshot, interpreter)
                 self._place_seen(number, snapshot)
             interpreter.snapshot = snapshot

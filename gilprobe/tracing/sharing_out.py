@@ -13,11 +13,15 @@ from collections import defaultdict
 
 TYPE_CHECKING = False  # as in gilprobe/__init__.py: a recorded process loads no typing
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
     from typing import Any
 
     Place = int | None
     """A place's number; None if there was no memory for it."""
+
+    WaitTotals = Mapping[int, Mapping[tuple[int, Place], int]]
+    WaitRows = dict[tuple[int, Place], list[int]]
+    """As :meth:`Looks.waits` takes and yields them."""
 
     LookRow = tuple[int, Place, Place, int, int, int, int, int]
     """Holder, place where its holds ended, place that was looked at; and sums over the looks: their number,
@@ -226,9 +230,7 @@ class Looks:
                     shared[place] += part
         return dict(shared)
 
-    def waits(
-        self, totals: Mapping[tuple[int, int, Place], int]
-    ) -> tuple[dict[tuple[int, int, Place], tuple[int, int, int]], int]:
+    def waits(self, totals: WaitTotals) -> Iterator[tuple[int, WaitRows, int]]:
         """Share waits out, by pauses, and by the time of waiting that looks stand for.
 
         What all waiters together waited for a holder's pauses is known; it is each one's in proportion to its
@@ -239,61 +241,60 @@ class Looks:
 
         Parameters
         ----------
-        totals : mapping of (int, int, place) to int
-            Nanoseconds by waiter, holder, and the place where its holds ended.
+        totals : mapping of int to mapping of (int, place) to int
+            Nanoseconds by waiter, and by holder and the place where its holds ended. There may be many
+            thousands: keys that are equal had better be one object.
 
-        Returns
-        -------
-        shared : dict of (int, int, place) to (int, int, int)
-            By waiter, holder, and the place that was seen: nanoseconds, the looks that they rest on, and the
-            sum of the squared nanoseconds that each look stands for. All that a waiter waited for a holder
-            has the same sum.
+        Yields
+        ------
+        waiter : int
+            Each of them.
+        shared : dict of (int, place) to list of int
+            By holder and the place that was seen: nanoseconds, the looks that they rest on, and the sum of
+            the squared nanoseconds that each look stands for. All that a waiter waited for a holder has the
+            same sum.
         unshared_ns : int
             The part without a look, which stayed where the holds ended.
         """
         keys: dict[tuple[int, Place], Hashable] = {}
         rows: dict[Hashable, int] = defaultdict(int)
-        for _, holder, ended in totals:
-            own = holder, ended
+        for own in (own for waits in totals.values() for own in waits):
             if own not in keys:
-                keys[own] = own if own in self._waits else self._alike(holder, ended)
+                keys[own] = own if own in self._waits else self._alike(*own)
             rows[keys[own]] += 1
-        seen = {
-            (holder, ended): _most(self._told_by(key, ended), rows[key], ended)
-            for (holder, ended), key in keys.items()
-        }
-        shared: dict[tuple[int, int, Place], list[int]] = defaultdict(lambda: [0, 0, 0])
-        unshared_ns = 0
+        seen = {own: _most(self._told_by(key, own[1]), rows[key], own[1]) for own, key in keys.items()}
         paused = self._paused_waits(totals)
-        for (waiter, holder, ended), total in totals.items():
-            in_pauses, parts = paused.get((waiter, holder, ended), (0, []))
-            rest = _shared(total - in_pauses, seen[holder, ended])
-            for place, part, looks, spread in (*parts, *(rest if total > in_pauses or not in_pauses else ())):
-                _add(shared[waiter, holder, place], part, looks, spread)
-            unshared_ns += sum(part for _, part, looks, _ in rest if not looks)
-        return {key: (part, looks, spread) for key, (part, looks, spread) in shared.items()}, unshared_ns
+        for waiter, waits in totals.items():
+            shared: WaitRows = defaultdict(lambda: [0, 0, 0])
+            unshared_ns = 0
+            for own, total in waits.items():
+                in_pauses, parts = paused.get((waiter, *own), (0, []))
+                rest = _shared(total - in_pauses, seen[own])
+                for place, *row in (*parts, *(rest if total > in_pauses or not in_pauses else ())):
+                    _add(shared[own[0], place], *row)
+                unshared_ns += sum(part for _, part, looks, _ in rest if not looks)
+            yield waiter, shared, unshared_ns
 
     def _told_by(self, key: Hashable, ended: Place) -> _Seen:
         """Return the places that tell of holds that ended in one."""
         return self._waits.get(key) or self._like.get(key) or [(ended, 1, 0, 0)]
 
-    def _paused_waits(
-        self, totals: Mapping[tuple[int, int, Place], int]
-    ) -> dict[tuple[int, int, Place], tuple[int, _Shared]]:
+    def _paused_waits(self, totals: WaitTotals) -> dict[tuple[int, int, Place], tuple[int, _Shared]]:
         """Return what of each total was a wait for a pause, and on what the pauses were spent."""
         waiters: dict[tuple[int, Place], list[int]] = defaultdict(list)
-        for waiter, holder, ended in totals:
-            if self._paused.of_waits(holder, ended)[0]:
-                waiters[holder, ended].append(waiter)
+        for waiter, rows in totals.items():
+            for own in rows:
+                if self._paused.of_waits(*own)[0]:
+                    waiters[own].append(waiter)
         found: dict[tuple[int, int, Place], tuple[int, _Shared]] = {}
-        for (holder, ended), of in waiters.items():
-            paused_ns, places = self._paused.of_waits(holder, ended)
-            places = _most(places, len(of), ended)
-            waits = [totals[waiter, holder, ended] for waiter in of]
+        for own, of in waiters.items():
+            paused_ns, places = self._paused.of_waits(*own)
+            places = _most(places, len(of), own[1])
+            waits = [totals[waiter][own] for waiter in of]
             if any(waits):
                 parts = parted(min(paused_ns, sum(waits)), waits)
                 for waiter, part in zip(of, parts, strict=True):
-                    found[waiter, holder, ended] = part, _shared(part, places)
+                    found[waiter, *own] = part, _shared(part, places)
         return found
 
 

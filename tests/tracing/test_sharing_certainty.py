@@ -7,6 +7,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 import pytest
+from shared_waits import shared_waits
 
 from gilprobe.model.share_interval import ShareInterval
 from gilprobe.tracing.sharing_out import Looks
@@ -83,7 +84,7 @@ def test_the_truth_is_inside_as_often_as_is_said():
         pieces = program(draw)
         by_end, truth = totals_of(pieces)
         whole = sum(truth.values())
-        shared, unshared_ns = Looks(looked_at(pieces, draw)).waits(by_end)
+        shared, unshared_ns = shared_waits(Looks(looked_at(pieces, draw)), by_end)
         rows = {
             place: (wait_ns, effective(wait_ns, spread))
             for (_, _, place), (wait_ns, _, spread) in shared.items()
@@ -117,4 +118,4 @@ def test_two_threads_whose_holds_end_in_one_function_have_each_its_own_part():
     looks = Looks([(0, 7, 1, *busy), (1, 7, 2, *alone)])
     shared = looks.holds({7: 1_800})
     assert shared == {1: 900, 2: 900}
-    assert looks.waits({(2, 0, 7): 900})[0] == {(2, 0, 1): (900, 300, 2700)}
+    assert shared_waits(looks, {(2, 0, 7): 900})[0] == {(2, 0, 1): (900, 300, 2700)}

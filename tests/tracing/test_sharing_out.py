@@ -9,6 +9,7 @@ from fractions import Fraction
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from shared_waits import shared_waits
 
 from gilprobe.tracing.sharing_out import Looks, Paused, parted
 
@@ -69,7 +70,7 @@ def test_a_hold_goes_only_where_looks_saw_it(totals, rows):
 
 @given(totals=WAITS, rows=ROWS)
 def test_what_a_thread_waited_for_another_keeps_its_sum(totals, rows):
-    shared, unshared_ns = Looks(rows).waits(totals)
+    shared, unshared_ns = shared_waits(Looks(rows), totals)
     before, after = Counter(), Counter()
     for (waiter, holder, _), wait_ns in totals.items():
         before[waiter, holder] += wait_ns
@@ -84,7 +85,7 @@ def test_what_a_thread_waited_for_another_keeps_its_sum(totals, rows):
 def test_waits_are_shared_out_in_proportion_to_the_time_of_waiting(totals, rows):
     for key, total in totals.items():
         weights = weights_of(rows, key[1], key[2])
-        shared, _ = Looks(rows).waits({key: total})
+        shared, _ = shared_waits(Looks(rows), {key: total})
         for place, weight in weights.items():
             part, looks, _ = shared.get((key[0], key[1], place), (0, 0, 0))
             assert abs(part - Fraction(total * weight, weights.total())) < 1
@@ -99,32 +100,33 @@ def test_the_order_of_the_rows_does_not_matter(totals, holds, rows, seed):
     random.Random(seed).shuffle(shuffled)
     one, other = Looks(rows), Looks(shuffled)
     assert one.holds(holds) == other.holds(holds)
-    assert one.waits(totals) == other.waits(totals)
-    assert one.waits(dict(reversed(totals.items()))) == one.waits(totals)
+    assert shared_waits(one, totals) == shared_waits(other, totals)
+    assert shared_waits(one, dict(reversed(totals.items()))) == shared_waits(one, totals)
 
 
 def test_equal_rows_are_one():
     whole, halves = Looks([alike(1, 2, 3, 4, 8)]), Looks([alike(1, 2, 3, 2, 4)] * 2)
     assert whole.by_place == halves.by_place == {3: 4}
-    assert whole.waits({(0, 1, 2): 8}) == halves.waits({(0, 1, 2): 8}) == ({(0, 1, 3): (8, 4, 16)}, 0)
+    for looks in whole, halves:
+        assert shared_waits(looks, {(0, 1, 2): 8}) == ({(0, 1, 3): (8, 4, 16)}, 0)
 
 
 def test_looks_while_nobody_waited_tell_holds_and_no_waits():
     looks = Looks([alike(1, 7, 3, 5, 0)])
     assert looks.holds({7: 100}) == {3: 100}
-    assert looks.waits({(0, 1, 7): 100}) == ({(0, 1, 7): (100, 0, 0)}, 100)
+    assert shared_waits(looks, {(0, 1, 7): 100}) == ({(0, 1, 7): (100, 0, 0)}, 100)
 
 
 def test_a_row_rests_on_no_more_looks_than_threads_waited():
     """Of ten looks at a place, at most three can have seen somebody wait."""
-    assert Looks([alike(1, 7, 3, 10, 3)]).waits({(0, 1, 7): 100})[0][0, 1, 3][:2] == (100, 3)
+    assert shared_waits(Looks([alike(1, 7, 3, 10, 3)]), {(0, 1, 7): 100})[0][0, 1, 3][:2] == (100, 3)
 
 
 def test_looks_of_unequal_weight_spread_more():
     """Two looks that stand for 50 ns each, or for 90 and 10: as certain as 2 or 1.2 equal ones."""
     even, uneven = (1, 7, 3, 2, 2, 10, 10, 50), (1, 7, 3, 2, 2, 10, 10, 82)
-    assert Looks([even]).waits({(0, 1, 7): 100})[0] == {(0, 1, 3): (100, 2, 5_000)}
-    assert Looks([uneven]).waits({(0, 1, 7): 100})[0] == {(0, 1, 3): (100, 2, 8_200)}
+    assert shared_waits(Looks([even]), {(0, 1, 7): 100})[0] == {(0, 1, 3): (100, 2, 5_000)}
+    assert shared_waits(Looks([uneven]), {(0, 1, 7): 100})[0] == {(0, 1, 3): (100, 2, 8_200)}
 
 
 def test_short_threads_of_one_kind_stand_for_each_other():
@@ -137,8 +139,8 @@ def test_short_threads_of_one_kind_stand_for_each_other():
             None if ended is None else ended // 7,
         ),  # 7 and 8 are one site
     )
-    shared, unshared_ns = looks.waits(
-        {(0, 1, 7): 40, (0, 3, 7): 600, (0, 3, 9): 60, (0, 3, 20): 5, (0, 4, 9): 8}
+    shared, unshared_ns = shared_waits(
+        looks, {(0, 1, 7): 40, (0, 3, 7): 600, (0, 3, 9): 60, (0, 3, 20): 5, (0, 4, 9): 8}
     )
     assert {key: told[:2] for key, told in shared.items()} == {
         (0, 1, 3): (40, 4),  # its own looks
@@ -154,7 +156,7 @@ def test_short_threads_of_one_kind_stand_for_each_other():
 def test_rows_stay_few_for_thousands_of_threads_and_places():
     rows = [alike(0, 0, place, 1, place) for place in range(1, 2001)]
     totals = {(waiter, 0, 0): 10**9 for waiter in range(1, 2001)}
-    shared, unshared_ns = Looks(rows).waits(totals)
+    shared, unshared_ns = shared_waits(Looks(rows), totals)
     assert len(shared) <= 20 * (len(rows) + len(totals))
     assert sum(wait_ns for wait_ns, *_ in shared.values()) == sum(totals.values())
     kept = {place for _, _, place in shared} - {0}
@@ -170,7 +172,7 @@ def test_totals_keep_their_sums_with_pauses_too(totals, waits, rows, exact, look
     shared = Looks(rows, paused=Paused(exact, looks, collector.__contains__))
     assert sum(shared.holds(totals).values()) == sum(totals.values())
     assert sum(shared.holds(totals, dict.fromkeys(totals, 9)).values()) == sum(totals.values())
-    found, unshared_ns = shared.waits(waits)
+    found, unshared_ns = shared_waits(shared, waits)
     sums = Counter()
     for (waiter, holder, _), (wait_ns, *_) in found.items():
         sums[waiter, holder] += wait_ns
@@ -183,7 +185,7 @@ def test_totals_keep_their_sums_with_pauses_too(totals, waits, rows, exact, look
 
 def test_each_waiter_has_its_part_of_a_pause():
     looks = Looks([], paused=Paused([(0, 1, 5, 40, 30)], [], {5}.__contains__))
-    shared, unshared_ns = looks.waits({(1, 0, 1): 80, (2, 0, 1): 40, (3, 0, 2): 7})
+    shared, unshared_ns = shared_waits(looks, {(1, 0, 1): 80, (2, 0, 1): 40, (3, 0, 2): 7})
     assert shared == {
         (1, 0, 5): (20, 0, 0), (1, 0, 1): (60, 0, 0),
         (2, 0, 5): (10, 0, 0), (2, 0, 1): (30, 0, 0),
