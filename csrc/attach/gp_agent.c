@@ -24,6 +24,8 @@ enum {
     CODE_MAX = 1 << 20,
     FILE_INPUT = 257, /* Py_file_input, Include/compile.h: the same in all versions */
     YIELDS_EACH = 1024,
+    LOOKS_MOST = 1000,
+    LOOK_US = 10000,
 };
 
 __attribute__((visibility("default"))) int gp_agent_start(const gp_agent_order *order);
@@ -118,8 +120,11 @@ static void run_code(const gp_agent_order *order, const char *code, size_t size)
     void (*clear_error)(void) = (void (*)(void))order->clear_error;
     void (*drop)(void *) = (void (*)(void *))order->drop;
 
-    if (!is_initialized())
-        return;
+    for (int looks = 0; !is_initialized(); looks++) { /* it has just been started, or ends */
+        if (looks == LOOKS_MOST)
+            return;
+        usleep(LOOK_US);
+    }
     bool hurries = hurry(order);
     int state = ensure(); /* does not return if the interpreter ends meanwhile */
     void *names = new_dict();

@@ -20,9 +20,11 @@ static void note(char letter)
     CHECK_EQUAL(write(ran[1], &letter, 1), 1);
 }
 
+/* At the second look. */
 static int is_initialized(void)
 {
-    return 1;
+    static int looks;
+    return ++looks > 1;
 }
 
 static int ensure(void)
