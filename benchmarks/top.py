@@ -75,12 +75,12 @@ while line := sys.stdin.readline():
 
 
 class Viewer:
-    """A process that asks this one for readings."""
+    """A process that asks another one for readings."""
 
-    def __init__(self, interval_s: float) -> None:
+    def __init__(self, interval_s: float, pid: int) -> None:
         self._interval_s = interval_s
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-c", VIEWER, str(os.getpid())],
+            [sys.executable, "-P", "-c", VIEWER, str(pid)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -89,15 +89,22 @@ class Viewer:
 
     @contextmanager
     def looks(self, last_s: float | None = None) -> Iterator[None]:
-        """Be looked at for the length of a block."""
-        path = self._told(str(self._interval_s))
-        serve(path=path, options={"stacks": True}, last_s=last_s)
+        """Let this process be looked at for the length of a block."""
+        serve(path=self.listen(), options={"stacks": True}, last_s=last_s)
         try:
             yield
         finally:
-            self._told("leave")
+            self.leave()
             while tracer.sessions():
                 time.sleep(0.001)
+
+    def listen(self) -> str:
+        """Wait for the process anew; return where it is to connect."""
+        return self._told(str(self._interval_s))
+
+    def leave(self) -> None:
+        """Leave the process."""
+        self._told("leave")
 
     def _told(self, line: str) -> str:
         assert self._process.stdin is not None  # noqa: S101  # as asked for above
@@ -105,14 +112,14 @@ class Viewer:
         print(line, file=self._process.stdin, flush=True)
         return self._process.stdout.readline().rstrip("\n")
 
-    def close(self) -> None:
+    def communicate(self) -> None:
         """End it."""
         self._process.communicate()
 
 
 def echoes(options: argparse.Namespace) -> Iterator[Row]:
     """Serve without a trace, with one, and with a viewer, by turns."""
-    viewer = Viewer(options.interval)
+    viewer = Viewer(options.interval, os.getpid())
     load = Load(options.connections, options.size, None)
     ways: tuple[Callable[[], AbstractContextManager[object]], ...] = (
         nullcontext,
@@ -129,7 +136,7 @@ def echoes(options: argparse.Namespace) -> Iterator[Row]:
         off, traced, looked_at, kept = common.in_turns(sample, len(ways), max(2, options.repeat))
     finally:
         load.close()
-        viewer.close()
+        viewer.communicate()
     for name, on in (("a trace with stacks", traced), ("top", looked_at), ("top --last 30s", kept)):
         for what, of in (
             ("time a request", lambda one: US / one.per_s),

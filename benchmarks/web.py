@@ -1,12 +1,14 @@
-"""Measures what a monitor costs real servers at full load: gunicorn with Flask, and uvicorn with FastAPI.
+"""Measures what gilprobe costs real servers at full load: gunicorn with Flask, and uvicorn with FastAPI.
 
 The server is one process with threads. Another process asks on several connections, as fast as it is
-answered. Short runs with and without `gilprobe.monitor()` take turns in the same server, and each is
-compared with its neighbour: the time a request (the inverse of requests a second), the 99th percentile of
-the answers' times, and the server's CPU time a request, which is the most reliable of them on a loaded
-machine.
+answered. Short runs, each with the same number of requests, take turns in the same server: without gilprobe,
+with `gilprobe.monitor()`, with `gilprobe.flight_recorder("30s")`, and watched by `gilprobe top --last 30s`.
+Each is compared with its neighbour: the server's CPU time a request, which is the most reliable on a loaded
+machine, the time a request (the inverse of requests a second), and the 99th percentile of the answers' times.
+`top` computes in a process of its own, on a core that the server and the client could have used, and asks
+twice a run.
 
-Needs gunicorn, flask, uvicorn and fastapi.
+Needs gunicorn, flask, uvicorn and fastapi. On a free machine the default takes some eight minutes.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.parse
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +31,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # python -P does not
 
 import common
 from common import Question, Row
+from top import Viewer
 
 from gilprobe.errors import UnsupportedError
 
@@ -39,9 +43,10 @@ HOST = "127.0.0.1"
 US = 1e6
 LIMIT, EXCLUDED = 1.0, 2.0  # per cent: of the figure, and of the upper end of its interval
 START_S = 120.0
+TRIAL = 400  # requests, from which a run's number follows
 
-# Asks for as long as each line of its input says, in seconds; prints the number of answers, the time, and the
-# 99th percentile of the times from question to answer. New connections each time: servers close idle ones.
+# Asks as often as each line of its input says; prints the time, and the 99th percentile of the times from
+# question to answer. New connections each time: servers close idle ones.
 CLIENT = r"""
 import re, selectors, socket, sys, time
 
@@ -65,31 +70,29 @@ class Connection:
         return bool(end) and len(body) >= int(size_of.search(head)[1])
 
 for line in sys.stdin:
-    pool, times = selectors.DefaultSelector(), []
+    pool, times, left = selectors.DefaultSelector(), [], int(line)
     everyone = [Connection() for _ in range(connections)]
     for one in everyone:
         pool.register(one.socket, selectors.EVENT_READ, one)
     start = time.perf_counter()
-    end = start + float(line)
-    for one in everyone:
+    for one in everyone[:left]:
         one.ask()
-    pending = connections
-    while pending:
+    left -= connections
+    wanted = int(line)
+    while len(times) < wanted:
         for key, _ in pool.select():
             one = key.data
             if one.answered():
-                now = time.perf_counter()
-                times.append(now - one.asked)
-                if now < end:
+                times.append(time.perf_counter() - one.asked)
+                if left > 0:
+                    left -= 1
                     one.ask()
-                else:
-                    pending -= 1
     elapsed = time.perf_counter() - start
     for one in everyone:
         one.socket.close()
     pool.close()
     times.sort()
-    print(len(times), elapsed, times[min(len(times) - 1, len(times) * 99 // 100)], flush=True)
+    print(elapsed, times[min(len(times) - 1, len(times) * 99 // 100)], flush=True)
 """
 
 
@@ -103,19 +106,27 @@ class Run:
     cpu_s: float
 
 
-# What is compared: name, a run's figure in microseconds, and whether it has a target.
+# What is compared: name, a run's figure in microseconds, and whether it has a target for a monitor.
 FIGURES: tuple[tuple[str, Callable[[Run], float], bool], ...] = (
+    ("CPU time a request", lambda run: run.cpu_s / run.requests * US, False),
     ("time a request", lambda run: run.elapsed_s / run.requests * US, True),
     ("99th percentile of answers", lambda run: run.p99_s * US, True),
-    ("CPU time a request", lambda run: run.cpu_s / run.requests * US, False),
+)
+WAYS = ("off", "monitor", "flight", "top")
+# What is told: its name, the way without it, and the way with it.
+PAIRS = (
+    ("monitor", "off", "monitor"),
+    ("flight recorder", "off", "flight"),
+    ("top --last", "off", "top"),
+    ("top --last beside a flight recorder", "flight", "top"),
 )
 
 
 class Load:
-    """A server in a process, and a client in another."""
+    """A server in a process, a client and a viewer in others."""
 
-    def __init__(self, command: list[str], port: int, connections: int) -> None:
-        self._address = f"http://{HOST}:{port}/monitor/"
+    def __init__(self, command: list[str], port: int, connections: int, interval_s: float) -> None:
+        self._address = f"http://{HOST}:{port}"
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  # as long as the server
         self._server = subprocess.Popen(
             [sys.executable, "-m", *command],
@@ -124,8 +135,10 @@ class Load:
             stderr=self._log,
         )
         self._client: subprocess.Popen[str] | None = None
+        self._viewer: Viewer | None = None
         try:
             self._wait()
+            self._viewer = Viewer(interval_s, int(self._got("/spent")["pid"]))
             self._client = subprocess.Popen(
                 [sys.executable, "-I", "-c", CLIENT, str(port), str(connections)],
                 stdin=subprocess.PIPE,
@@ -141,7 +154,7 @@ class Load:
         latest = time.monotonic() + START_S
         while True:
             try:
-                self._switch("off")
+                self._got("/spent")
             except OSError:
                 if self._server.poll() is not None or time.monotonic() > latest:
                     self._log.seek(0)
@@ -151,25 +164,31 @@ class Load:
             else:
                 return
 
-    def _switch(self, state: str) -> float:
-        with urllib.request.urlopen(self._address + state, timeout=60) as answer:  # noqa: S310  # our own
-            return json.load(answer)["cpu_s"]
+    def _got(self, path: str) -> dict[str, float]:
+        with urllib.request.urlopen(self._address + path, timeout=60) as answer:  # noqa: S310  # our own
+            return json.load(answer)
 
-    def run(self, monitored: bool, duration_s: float) -> Run:
-        """Serve for a while."""
+    def run(self, way: str, requests: int) -> Run:
+        """Serve some requests."""
         assert self._client is not None  # noqa: S101  # as made above
         assert self._client.stdin is not None  # noqa: S101
         assert self._client.stdout is not None  # noqa: S101
-        state = "on" if monitored else "off"
-        before_s = self._switch(state)
-        print(duration_s, file=self._client.stdin, flush=True)
-        answered, elapsed, p99 = self._client.stdout.readline().split()
-        return Run(int(answered), float(elapsed), float(p99), self._switch(state) - before_s)
+        assert self._viewer is not None  # noqa: S101
+        viewer = f"?viewer={urllib.parse.quote(self._viewer.listen())}" if way == "top" else ""
+        self._got(f"/trace/{way}{viewer}")
+        before_s = self._got("/spent")["cpu_s"]
+        print(requests, file=self._client.stdin, flush=True)
+        elapsed, p99 = self._client.stdout.readline().split()
+        spent_s = self._got("/spent")["cpu_s"] - before_s
+        if viewer:
+            self._viewer.leave()
+        return Run(requests, float(elapsed), float(p99), spent_s)
 
     def close(self) -> None:
         """End both."""
-        if self._client is not None:
-            self._client.communicate()
+        for other in (self._client, self._viewer):
+            if other is not None:
+                other.communicate()
         self._server.terminate()
         self._server.wait()
         self._log.close()
@@ -185,18 +204,22 @@ def _measured(name: str, command: list[str], options: argparse.Namespace) -> Ite
         if importlib.util.find_spec(module) is None:
             raise UnsupportedError(f"{module} is not installed")
     port = _free_port()
-    load = Load([argument.replace("PORT", str(port)) for argument in command], port, options.connections)
+    command = [argument.replace("PORT", str(port)) for argument in command]
+    load = Load(command, port, options.connections, options.work / 2)
     try:
-        off, on = common.in_turns(lambda arm: load.run(bool(arm), options.work), 2, max(2, options.repeat))
+        load.run("off", TRIAL)  # the first requests import
+        requests = max(TRIAL, round(TRIAL * options.work / load.run("off", TRIAL).elapsed_s))
+        runs = common.in_turns(lambda arm: load.run(WAYS[arm], requests), len(WAYS), max(2, options.repeat))
     finally:
         load.close()
-    for what, of, targeted in FIGURES:
-        without, with_it = [of(run) for run in off], [of(run) for run in on]
-        yield _slowed(f"{name}: {what}", without, with_it, targeted)
+    for told, before, after in PAIRS:
+        for what, of, targeted in FIGURES:
+            without, with_it = ([of(run) for run in runs[WAYS.index(way)]] for way in (before, after))
+            yield _slowed(f"{name}, {told}: {what}", without, with_it, targeted and after == "monitor")
 
 
 def _slowed(what: str, off: list[float], on: list[float], targeted: bool) -> Row:
-    """Return by how many per cent a figure is larger with a monitor."""
+    """Return by how many per cent a figure is larger with gilprobe."""
     slower = common.more(off, on)
     verdict = common.NO_TARGET
     if targeted:
@@ -226,8 +249,8 @@ QUESTIONS = (
 
 def main() -> int:
     """Run the benchmark."""
-    made = common.parser("What does a monitor cost a server?", repeat=100)
-    made.add_argument("--work", type=common.seconds, default=0.5, help="seconds a run (%(default)s)")
+    made = common.parser("What does gilprobe cost a server?", repeat=50)
+    made.add_argument("--work", type=common.seconds, default=1.0, help="seconds a run, about (%(default)s)")
     made.add_argument("--connections", type=common.positive, default=8, help="(%(default)s)")
     options = made.parse_args()
     common.check_file(options, made)

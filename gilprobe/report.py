@@ -10,6 +10,7 @@ from gilprobe.model.locks import Lock, LockWait, LockWaiter
 from gilprobe.model.notebook_repr import NotebookRepr
 from gilprobe.model.pauses import Collection, Pause
 from gilprobe.model.plain_data import dataclass
+from gilprobe.model.seconds import Seconds
 
 TYPE_CHECKING = False  # as in gilprobe/__init__.py: a recorded process loads no typing
 if TYPE_CHECKING:
@@ -104,25 +105,12 @@ class ThreadAccount:
     hold_cpu_ns: int | None = None
     off_cpu_ns: int | None = None
 
-    @property
-    def lifetime_s(self) -> float:
-        """Time from the thread's first to its last moment inside the trace, seconds."""
-        return self.lifetime_ns / 1e9
-
-    @property
-    def hold_s(self) -> float:
-        """Time with the GIL, seconds."""
-        return self.hold_ns / 1e9
-
-    @property
-    def wait_s(self) -> float:
-        """Time wanting the GIL without having it, seconds."""
-        return self.wait_ns / 1e9
-
-    @property
-    def off_s(self) -> float:
-        """Time without the GIL and without wanting it, seconds."""
-        return self.off_ns / 1e9
+    lifetime_s = Seconds(
+        "lifetime_ns", "Time from the thread's first to its last moment inside the trace, seconds."
+    )
+    hold_s = Seconds("hold_ns", "Time with the GIL, seconds.")
+    wait_s = Seconds("wait_ns", "Time wanting the GIL without having it, seconds.")
+    off_s = Seconds("off_ns", "Time without the GIL and without wanting it, seconds.")
 
     @property
     def hold_cpu_s(self) -> float | None:
@@ -177,20 +165,9 @@ class Site:
     callee: str = ""
     looks: int = 0
 
-    @property
-    def hold_s(self) -> float:
-        """Holds here, seconds."""
-        return self.hold_ns / 1e9
-
-    @property
-    def wait_s(self) -> float:
-        """Waits that followed a release here, seconds."""
-        return self.wait_ns / 1e9
-
-    @property
-    def caused_s(self) -> float:
-        """Waits of other threads during the holds here, seconds."""
-        return self.caused_ns / 1e9
+    hold_s = Seconds("hold_ns", "Holds here, seconds.")
+    wait_s = Seconds("wait_ns", "Waits that followed a release here, seconds.")
+    caused_s = Seconds("caused_ns", "Waits of other threads during the holds here, seconds.")
 
     @property
     def hold_cpu_s(self) -> float | None:
@@ -283,10 +260,7 @@ class Blame:
     effective_looks: float = 0.0
     task: int | None = None
 
-    @property
-    def wait_s(self) -> float:
-        """Length of the wait, seconds."""
-        return self.wait_ns / 1e9
+    wait_s = Seconds("wait_ns", "Length of the wait, seconds.")
 
 
 def _innermost(frames: tuple[Frame, ...]) -> tuple[str, str, int, str]:
@@ -326,15 +300,8 @@ class LoopTask:
     caused_ns: int
     looks: int
 
-    @property
-    def hold_s(self) -> float:
-        """Holds meanwhile, seconds."""
-        return self.hold_ns / 1e9
-
-    @property
-    def caused_s(self) -> float:
-        """Waits of other threads for these holds, seconds."""
-        return self.caused_ns / 1e9
+    hold_s = Seconds("hold_ns", "Holds meanwhile, seconds.")
+    caused_s = Seconds("caused_ns", "Waits of other threads for these holds, seconds.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -378,20 +345,9 @@ class LoopCallback:
     seen_line: int = 0
     seen_callee: str = ""
 
-    @property
-    def start_s(self) -> float:
-        """From the start of the trace to that of the callback, seconds."""
-        return self.start_ns / 1e9
-
-    @property
-    def duration_s(self) -> float:
-        """How long it took, seconds."""
-        return self.duration_ns / 1e9
-
-    @property
-    def waited_s(self) -> float:
-        """What other threads waited meanwhile, seconds."""
-        return self.waited_ns / 1e9
+    start_s = Seconds("start_ns", "From the start of the trace to that of the callback, seconds.")
+    duration_s = Seconds("duration_ns", "How long it took, seconds.")
+    waited_s = Seconds("waited_ns", "What other threads waited meanwhile, seconds.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -438,20 +394,9 @@ class Stall:
     pause_ns: int = 0
     pause_generation: int | None = None
 
-    @property
-    def start_s(self) -> float:
-        """From the start of the trace to that of the wait, seconds."""
-        return self.start_ns / 1e9
-
-    @property
-    def wait_s(self) -> float:
-        """Length of the wait, seconds."""
-        return self.wait_ns / 1e9
-
-    @property
-    def holder_s(self) -> float:
-        """The part of the wait covered by the longest hold, seconds."""
-        return self.holder_ns / 1e9
+    start_s = Seconds("start_ns", "From the start of the trace to that of the wait, seconds.")
+    wait_s = Seconds("wait_ns", "Length of the wait, seconds.")
+    holder_s = Seconds("holder_ns", "The part of the wait covered by the longest hold, seconds.")
 
     @property
     def seen_at(self) -> tuple[str, str, int, str]:
@@ -459,10 +404,7 @@ class Stall:
         ended = Frame(self.holder_function, self.holder_filename, self.holder_line)
         return _innermost(self.holder_stack or (ended,))
 
-    @property
-    def pause_s(self) -> float:
-        """The part of the wait in which the holder collected garbage, seconds."""
-        return self.pause_ns / 1e9
+    pause_s = Seconds("pause_ns", "The part of the wait in which the holder collected garbage, seconds.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -516,10 +458,7 @@ class OpenHold:
     hold_ns: int
     frames: tuple[Frame, ...]
 
-    @property
-    def hold_s(self) -> float:
-        """From its start to when it was seen last, seconds."""
-        return self.hold_ns / 1e9
+    hold_s = Seconds("hold_ns", "From its start to when it was seen last, seconds.")
 
     @property
     def seen_at(self) -> tuple[str, str, int, str]:
@@ -595,15 +534,8 @@ class Culprit:
     task: str = ""
     callees: tuple[Callee, ...] = ()
 
-    @property
-    def caused_s(self) -> float:
-        """Waits of other threads meanwhile, seconds."""
-        return self.caused_ns / 1e9
-
-    @property
-    def own_s(self) -> float:
-        """The part in which nothing ran that was called from there, seconds."""
-        return self.own_ns / 1e9
+    caused_s = Seconds("caused_ns", "Waits of other threads meanwhile, seconds.")
+    own_s = Seconds("own_ns", "The part in which nothing ran that was called from there, seconds.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -653,25 +585,12 @@ class ProcessLevel:
     wait: Distribution
     culprit: Culprit | None = None
 
-    @property
-    def elapsed_s(self) -> float:
-        """Length of its trace, seconds."""
-        return self.elapsed_ns / 1e9
-
-    @property
-    def held_s(self) -> float:
-        """Time in which some thread held the GIL, seconds."""
-        return self.held_ns / 1e9
-
-    @property
-    def contended_s(self) -> float:
-        """Time in which the GIL was held while another thread waited, seconds."""
-        return self.contended_ns / 1e9
-
-    @property
-    def waited_s(self) -> float:
-        """Waits of all its threads, seconds."""
-        return self.waited_ns / 1e9
+    elapsed_s = Seconds("elapsed_ns", "Length of its trace, seconds.")
+    held_s = Seconds("held_ns", "Time in which some thread held the GIL, seconds.")
+    contended_s = Seconds(
+        "contended_ns", "Time in which the GIL was held while another thread waited, seconds."
+    )
+    waited_s = Seconds("waited_ns", "Waits of all its threads, seconds.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -710,10 +629,7 @@ class HostLevel:
     clock_offset_ns: int | None = None
     clock_error_ns: int | None = None
 
-    @property
-    def waited_s(self) -> float:
-        """Waits of all threads, seconds."""
-        return self.waited_ns / 1e9
+    waited_s = Seconds("waited_ns", "Waits of all threads, seconds.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -829,20 +745,11 @@ class Report(NotebookRepr):
             if any(not 0 <= row.lock < len(self.locks or ()) for row in getattr(self, name) or ()):
                 raise InvalidValueError(f"each row of {name} must have the index of one of locks")
 
-    @property
-    def elapsed_s(self) -> float:
-        """Length of the trace, seconds."""
-        return self.elapsed_ns / 1e9
-
-    @property
-    def held_s(self) -> float:
-        """Time in which some thread held the GIL, seconds."""
-        return self.held_ns / 1e9
-
-    @property
-    def contended_s(self) -> float:
-        """Time in which the GIL was held while another thread waited, seconds."""
-        return self.contended_ns / 1e9
+    elapsed_s = Seconds("elapsed_ns", "Length of the trace, seconds.")
+    held_s = Seconds("held_ns", "Time in which some thread held the GIL, seconds.")
+    contended_s = Seconds(
+        "contended_ns", "Time in which the GIL was held while another thread waited, seconds."
+    )
 
     def stalls(self, threshold_s: float = 0.0) -> tuple[Stall, ...]:
         """Return the waits of at least `threshold_s` seconds, longest first.

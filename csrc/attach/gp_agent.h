@@ -17,7 +17,8 @@ typedef struct {
     uint64_t run_string;          /* PyRun_String */
     uint64_t clear_error;         /* PyErr_Clear */
     uint64_t drop;                /* Py_DecRef */
-    char path[GP_AGENT_PATH_MAX]; /* of the Python code */
+    uint64_t yields_in_vain;      /* 1: the first part of the code is run without yielding the core */
+    char path[GP_AGENT_PATH_MAX]; /* of the Python code: parts with a zero between, run one after the other */
 } gp_agent_order;
 
 /* Start the thread; returns 0 or an errno. It inherits the caller's mask, in which all signals are blocked.

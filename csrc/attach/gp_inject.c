@@ -20,7 +20,6 @@
 #include <sys/uio.h>
 #include <sys/user.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 #include "attach/gp_waits_freely.h"
 #include "base/gp_clock.h"
@@ -32,7 +31,6 @@ enum {
     SPINS = 400, /* looks before the first nap: shorter than a nap */
     NAP_NS = 50000,
     RETRY_NS = 1000000,
-    SHORT_TURN_NS = 100000, /* the least that the system takes */
     LONGEST_RETRY = 20,
     /* What the kernel leaves in rax of a system call that it will begin again: include/linux/errno.h */
     RESTART_SYSTEM_CALL = 512,
@@ -405,19 +403,4 @@ void gp_act_as(uint32_t *user, uint32_t *group)
 {
     *group = (uint32_t)setfsgid(*group);
     *user = (uint32_t)setfsuid(*user);
-}
-
-bool gp_take_short_turns(int32_t thread)
-{
-    struct { /* struct sched_attr, linux/sched/types.h, which clashes with sched.h */
-        uint32_t size, policy;
-        uint64_t flags;
-        int32_t nice;
-        uint32_t priority;
-        uint64_t runtime, deadline, period;
-    } how = {0};
-    if (syscall(SYS_sched_getattr, thread, &how, sizeof how, 0) != 0 || how.policy != SCHED_OTHER)
-        return false;
-    how.runtime = SHORT_TURN_NS;
-    return syscall(SYS_sched_setattr, thread, &how, 0) == 0;
 }

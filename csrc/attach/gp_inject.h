@@ -10,7 +10,6 @@
  * EINTR where the kernel knows nothing better: an epoll_wait with a time limit. Linux on x86-64. */
 
 #include <stddef.h>
-#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/gp_status.h"
@@ -63,10 +62,5 @@ gp_status gp_inject_where(int32_t thread, uint64_t *instruction);
 /* Let the calling thread make and open files as this user and group, without root's power over others'. The
  * system tells no error: `*user` and `*group` are what it was before. */
 void gp_act_as(uint32_t *user, uint32_t *group);
-
-/* Let a thread of another process take turns of 0.1 ms on its core, so that one that yields has its next turn
- * soon. Its share of the core stays. Any thread. Returns whether the system took it: from Linux 6.12 on it
- * does something. */
-bool gp_take_short_turns(int32_t thread);
 
 #endif

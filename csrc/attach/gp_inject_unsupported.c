@@ -21,9 +21,3 @@ void gp_act_as(uint32_t *user, uint32_t *group)
     (void)user;
     (void)group;
 }
-
-bool gp_take_short_turns(int32_t thread)
-{
-    (void)thread;
-    return false;
-}

@@ -12,5 +12,8 @@ void gp_agent_functions(gp_agent_order *order)
         .run_string = (uint64_t)(uintptr_t)&PyRun_String,
         .clear_error = (uint64_t)(uintptr_t)&PyErr_Clear,
         .drop = (uint64_t)(uintptr_t)&Py_DecRef,
+#if defined(Py_GIL_DISABLED) && PY_VERSION_HEX < 0x030E0000
+        .yields_in_vain = 1,
+#endif
     };
 }

@@ -28,11 +28,12 @@ cdef dict OUTCOMES = {
 
 
 def inject(int process, uint64_t dlopen, tuple code not None, bytes agent not None,
-           bytes own_agent not None, tuple functions not None, bytes path not None, uint64_t patience_ns):
+           bytes own_agent not None, tuple functions not None, bint yields_in_vain, bytes path not None,
+           uint64_t patience_ns):
     """Load the agent into a process and let it run the Python code in the file `path`.
 
     `dlopen` and `functions` are addresses, `code` is a range of them, in the process. It sees the agent as `agent`, this
-    process its own copy as `own_agent`.
+    process its own copy as `own_agent`. With `yields_in_vain` the code's first part does not yield the core.
 
     Returns
     -------
@@ -56,6 +57,7 @@ def inject(int process, uint64_t dlopen, tuple code not None, bytes agent not No
         raise ValueError(f"path must be shorter than {GP_AGENT_PATH_MAX} bytes, got {len(path)}")
     (order.is_initialized, order.ensure, order.release, order.new_dict, order.run_string, order.clear_error,
      order.drop) = functions
+    order.yields_in_vain = yields_in_vain
     memcpy(order.path, <const char *>path, len(path) + 1)
     injection.process = process
     injection.dlopen = dlopen
@@ -117,11 +119,6 @@ def act_as(uint32_t user, uint32_t group):
     """
     gp_act_as(&user, &group)
     return user, group
-
-
-def take_short_turns(int thread) -> bool:
-    """Let a thread of another process that yields its core have its next turn soon; return whether the system took it."""
-    return gp_take_short_turns(thread)
 
 
 def where(int thread):

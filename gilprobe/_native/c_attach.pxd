@@ -37,7 +37,6 @@ cdef extern from "attach/gp_inject.h" nogil:
     gp_status gp_inject(const gp_injection *injection, gp_injected *injected)
     gp_status gp_inject_where(int32_t thread, uint64_t *instruction)
     void gp_act_as(uint32_t *user, uint32_t *group)
-    bint gp_take_short_turns(int32_t thread)
 
 
 cdef extern from "attach/gp_agent.h" nogil:
@@ -54,6 +53,7 @@ cdef extern from "attach/gp_agent.h" nogil:
         uint64_t run_string
         uint64_t clear_error
         uint64_t drop
+        uint64_t yields_in_vain
         char path[256]
 
 

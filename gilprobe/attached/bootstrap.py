@@ -1,19 +1,22 @@
 """Begin what was asked for in an attached process.
 
 The agent runs this file's text and a call of :func:`_start`, in a thread of its own, in names that belong to
-no module: hence imports inside of functions. Nothing may reach the process's standard error.
+no module: hence imports inside of functions. After that it calls what :func:`_start` has returned. Nothing
+may reach the process's standard error.
 """
 
 from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 _SHORT_S = 1e-4
 
 
-def _start(order: dict[str, Any]) -> None:
+def _start(order: dict[str, Any]) -> Callable[[], None] | None:
+    """Import what is needed; return what does the rest."""
     try:
         import _socket
         import os
@@ -22,16 +25,15 @@ def _start(order: dict[str, Any]) -> None:
         connection.connect(order["socket"])
         peer = connection.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, 12)  # pid, uid, gid
         if int.from_bytes(peer[4:8], "little") not in (order["user"], os.geteuid()):
-            return
+            return None
     except BaseException:  # the tool has given up
-        return
+        return None
     try:
-        wanted = _prepare(order)
-        from gilprobe.attached.running import run
-
-        run(connection, wanted, order["arguments"])
+        wanted, run = _prepare(order)
     except BaseException as error:
         _tell(connection, error)
+        return None
+    return lambda: run(connection, wanted, order["arguments"])
 
 
 def _prepare(order: dict[str, Any]) -> Any:
@@ -49,7 +51,9 @@ def _prepare(order: dict[str, Any]) -> Any:
         from gilprobe.attached.main_thread import import_threading
 
         import_threading()
-        return getattr(__import__(order["module"], fromlist=["__name__"]), order["function"])
+        from gilprobe.attached.running import run
+
+        return getattr(__import__(order["module"], fromlist=["__name__"]), order["function"]), run
     finally:
         if abs(sys.getswitchinterval() - _SHORT_S) < _SHORT_S / 2:  # else somebody else has set it
             sys.setswitchinterval(before_s)
@@ -73,7 +77,8 @@ def _load_from(packages: list[str]) -> None:
     import _imp
     import os
     import sys
-    from importlib.util import find_spec, module_from_spec, spec_from_file_location
+    from _frozen_importlib import module_from_spec  # importlib.util imports more
+    from _frozen_importlib_external import spec_from_file_location
 
     for folder in packages:
         if any(os.path.exists(f"{folder}/_native/tracer{each}") for each in _imp.extension_suffixes()):  # noqa: PTH110
@@ -89,6 +94,8 @@ def _load_from(packages: list[str]) -> None:
                 del sys.modules["gilprobe"]
                 raise
             return
+    from importlib.util import find_spec
+
     if find_spec("gilprobe") is None:  # nor has the process one of its own
         raise NotImplementedError(
             "no gilprobe here fits the process's CPython "

@@ -1,8 +1,8 @@
 """Record the forked children of an attached process, each in a file of its own, as long as the tool wants.
 
 A hook, which stays, begins that in the child before its own code runs. A thread there waits for the tool to
-leave; it has the name of the one in the first process. A program that is started by exec is not followed:
-that would need another environment, and to change it is not safe while other threads run.
+leave; it has the name of the one in the first process. To programs that are started by exec the tool
+attaches itself (:mod:`gilprobe.attaching.programs`).
 """
 
 from __future__ import annotations

@@ -6,7 +6,6 @@ import _thread
 import atexit
 import os
 import time
-from contextlib import ExitStack, suppress
 
 from gilprobe.attached.running import channel
 from gilprobe.programs.program_recording import ProgramRecording, RecordOptions
@@ -29,19 +28,30 @@ def record(path: str, options: str, duration_s: float | None, children: str | No
     began_s = time.monotonic()
     recording = EndsOnce(ProgramRecording(path, RecordOptions.from_text(options), told=False, later=False))
     atexit.register(recording.end)
-    with ExitStack() as stack:
-        stack.callback(atexit.unregister, recording.end)
-        stack.callback(recording.end)
-        if children is not None:
+    try:
+        if children is None:
+            _wait(began_s, duration_s)
+        else:
             from gilprobe.attached import following
 
             order = (path, options, children)
             following.begin(order)
-            stack.callback(following.end, order)
-        channel().send({"recording": True})
-        left_s = None if duration_s is None else duration_s - (time.monotonic() - began_s)
-        with suppress(TimeoutError):
-            channel().receive(left_s)
+            try:
+                _wait(began_s, duration_s)
+            finally:
+                following.end(order)
+    finally:
+        recording.end()
+        atexit.unregister(recording.end)
+
+
+def _wait(began_s: float, duration_s: float | None) -> None:
+    channel().send({"recording": True})
+    left_s = None if duration_s is None else duration_s - (time.monotonic() - began_s)
+    try:  # contextlib is not imported: what the process does not need would keep others from running
+        channel().wait(left_s)
+    except TimeoutError:
+        return
 
 
 _running: list[EndsOnce] = []
@@ -78,5 +88,7 @@ class EndsOnce:
 def _forked() -> None:
     """End the parent's traces in this process, a child; their files are the parent's."""
     while _running:
-        with suppress(Exception):  # the child just runs
+        try:
             _running.pop()._recording.close()
+        except Exception:  # noqa: S112  # the child just runs
+            continue

@@ -7,9 +7,8 @@ import os
 import select
 import socket
 import time
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gilprobe import __version__
@@ -18,7 +17,7 @@ from gilprobe.attached import bootstrap
 from gilprobe.attached.channel import ToolChannel
 from gilprobe.attaching.outside import wait_until_free
 from gilprobe.attaching.shared_folder import AGENT, SharedFolder
-from gilprobe.attaching.target import ProcessGoneError, Target, refusal
+from gilprobe.attaching.target import ProcessGoneError, Target, contents, refusal
 from gilprobe.attaching.waking import Armed, wake
 from gilprobe.errors import GilProbeError, TimeLimitError, UnsupportedError
 
@@ -169,9 +168,11 @@ def inject(
                 "function": function,
                 "arguments": json.loads(json.dumps(dict(arguments), allow_nan=False)),
             }
-            # Its functions and their names refer to each other: until a full collection, 4 kB would stay.
-            text = Path(bootstrap.__file__).read_text("utf-8")
-            folder.write("start.py", f"{text}\n\n_start({order!r})\nglobals().clear()\n".encode())
+            # The zero ends what the agent runs first. Functions and their names refer to each other: until a
+            # full collection, 4 kB would stay.
+            text = contents(bootstrap.__file__)
+            text += f"\n\n_run = _start({order!r})\n\0if _run:\n    _run()\nglobals().clear()\n"
+            folder.write("start.py", text.encode())
             until_s = began_s + timeout_s
             if isinstance(target, Armed):
                 thread, waited, stopped_ns = wake(target, folder.ticket, listener, process, until_s), False, 0
@@ -182,8 +183,6 @@ def inject(
                     )
                 thread, waited, stopped_ns = _load(target, folder, min(timeout_s, _SEARCH_S))
             channel = _answer(pid, listener, process, until_s)
-            if isinstance(target, Target) and target.free_threaded:
-                _hurry(pid)
         stack.callback(channel.close)
         _begin(pid, channel, until_s)
         if own and not folder.copied:  # nothing in there is needed any more
@@ -232,6 +231,7 @@ def _load(target: Target, folder: SharedFolder, patience_s: float) -> tuple[int,
             os.fsencode(folder.agent),
             os.fsencode(AGENT),
             target.functions,
+            target.free_threaded and target.version < (3, 14),
             os.fsencode(f"{folder.inside}/start.py"),
             int(patience_s * 1e9),
         )
@@ -276,18 +276,6 @@ def _answer(pid: int, listener: socket.socket, process: int, until_s: float) -> 
             raise TimeLimitError(
                 f"process {pid} gave no sign of life in time: a thread of it may keep the GIL in C"
             )
-
-
-def _hurry(pid: int) -> None:
-    """Let the function's thread import what it needs while others are busy.
-
-    CPython 3.13 without a GIL yields the core forty times for a lock that the thread has already, and reading
-    a file takes one twice (Python/lock.c). Each time all others would have turns of milliseconds.
-    """
-    with suppress(OSError):  # it ends
-        for thread in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208
-            if Path(f"/proc/{pid}/task/{thread}/comm").read_bytes() == b"gilprobe\n":
-                native.take_short_turns(int(thread))
 
 
 def _begin(pid: int, channel: ToolChannel, until_s: float) -> None:

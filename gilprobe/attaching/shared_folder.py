@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from gilprobe import __version__
 from gilprobe._native import attach as native
-from gilprobe.attaching.target import Identity, ProcessGoneError, Target, look_at, refusal
+from gilprobe.attaching.target import Identity, ProcessGoneError, Target, contents, look_at, refusal
 from gilprobe.attaching.waking import Armed, armed
 from gilprobe.errors import FormatError, GilProbeError, InvalidValueError
 from gilprobe.files import replacing
@@ -266,9 +266,9 @@ class SharedFolder:
     def _write(self, folder: int, name: str, data: bytes, changed_ns: int | None = None) -> None:
         with self._acting():
             descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _OWN, 0o600, dir_fd=folder)
-            with open(descriptor, "wb") as file:  # noqa: PTH123
-                file.write(data)
-                file.flush()
+            with open(descriptor, "wb", buffering=0) as file:  # noqa: PTH123  # as target.contents
+                while data:
+                    data = data[file.write(data) :]
                 if changed_ns is not None:
                     os.utime(descriptor, ns=(changed_ns, changed_ns))
 
@@ -294,10 +294,10 @@ class SharedFolder:
             yield "/tmp"  # noqa: S108  # a folder of our own is made there
             return
         yield os.path.realpath(tempfile.gettempdir())
-        with suppress(OSError), open(f"/proc/{self._pid}/environ", "rb") as file:  # noqa: PTH123
-            for word in file.read().split(b"\0"):
-                if word.startswith(b"TMPDIR=/"):
-                    yield os.fsdecode(word[len("TMPDIR=") :])
+        with suppress(OSError):
+            for word in contents(f"/proc/{self._pid}/environ").split("\0"):
+                if word.startswith("TMPDIR=/"):
+                    yield word[len("TMPDIR=") :]
         yield from ("/tmp", "/dev/shm")  # noqa: S108
         with suppress(OSError):
             root, current = (os.readlink(f"/proc/{self._pid}/{one}") for one in ("root", "cwd"))  # noqa: PTH115

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gilprobe._native import attach as native
-from gilprobe.attaching.target import ProcessGoneError, refusal, user_of
+from gilprobe.attaching.target import ProcessGoneError, contents, refusal, user_of
 from gilprobe.errors import TimeLimitError
 
 if TYPE_CHECKING:
@@ -46,9 +46,9 @@ class Armed:
 
 def armed(pid: int) -> Armed | None:
     """Return how a process can be woken; None if it can't, or may not be looked at."""
-    with suppress(OSError, UnicodeDecodeError), open(f"/proc/{pid}/maps", encoding="utf-8") as file:  # noqa: PTH123
-        for line in file:
-            found = _MARKER.search(line.rstrip("\n"))
+    with suppress(OSError):
+        for line in contents(f"/proc/{pid}/maps").split("\n"):
+            found = _MARKER.search(line)
             if found is not None and _has(pid, "SigCgt", int(found[1])):
                 return Armed(pid, int(found[1]), found[2])
     return None
@@ -56,11 +56,8 @@ def armed(pid: int) -> Armed | None:
 
 def _has(status: int | str, field: str, signal: int) -> bool:
     """Return whether a signal is in a set that the system tells of a process or a thread."""
-    with open(f"/proc/{status}/status", encoding="utf-8", errors="replace") as file:  # noqa: PTH123
-        for line in file:
-            if line.startswith(f"{field}:"):
-                return bool(int(line.split()[1], 16) >> (signal - 1) & 1)
-    return False
+    _, found, line = contents(f"/proc/{status}/status").partition(f"\n{field}:")
+    return bool(found) and bool(int(line.split(maxsplit=1)[0], 16) >> (signal - 1) & 1)
 
 
 def wake(target: Armed, number: int, listener: Any, process: int, until_s: float) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 from gilprobe.cli.arguments import add_packages, add_question, packages_of, parse_pid, question_of
@@ -40,7 +40,7 @@ def register(commands: argparse._SubParsersAction[Any]) -> None:
     )
     add_what(parser)
     parser.add_argument(
-        "--follow", action="store_true", help="also record children that it forks from now on, one file each"
+        "--follow", action="store_true", help="also record children that it starts from now on, one file each"
     )
     parser.add_argument("--duration", metavar="TIME", help="stop after TIME (default: with Ctrl-C)")
     parser.add_argument(
@@ -68,14 +68,25 @@ def execute(arguments: argparse.Namespace, _output: Output) -> int:
     check_replaceable(target)
     tell = _silent if arguments.quiet else complain
     from gilprobe.attaching.injecting import check_supported
+    from gilprobe.attaching.programs import Programs
     from gilprobe.attaching.recording import AttachedRecording
+    from gilprobe.programs.follow import child_path
 
     check_supported()
     began_ns = time.time_ns()
-    follow = (lambda child: tell(f"recording process {child}, a child")) if arguments.follow else None
+
+    def told(child: int) -> None:
+        tell(f"recording process {child}, a child")
+
+    def child(number: int) -> AttachedRecording:
+        path = child_path(target, number)
+        return AttachedRecording(number, path, options, wait_s, None, packages, follow=told)
+
+    follow = told if arguments.follow else None
     with (
         _ended_by_signals(),
         AttachedRecording(pid, target, options, wait_s, duration_s, packages, follow=follow) as recording,
+        Programs(pid, child, told, complain) if arguments.follow else nullcontext(),
     ):
         try:
             injected = recording.begin(lambda keeper: tell_keeper(tell, pid, keeper, wait_s))

@@ -6,7 +6,7 @@ import json
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from gilprobe.live.kept_files import KeptFiles
+from gilprobe.live.kept_files import keep_report
 from gilprobe.live.keyboard import Keyboard
 from gilprobe.live.screen import Screen, Status
 from gilprobe.render.shared.words import visible
@@ -101,7 +101,7 @@ class Terminal:
         self._console = console
         self._keyboard = Keyboard(descriptor)
         self._title, self._interval_s, self._last_s = title, interval_s, last_s
-        self._files, self._kept = KeptFiles(pid), ""
+        self._pid, self._kept = pid, ""
         self._screen = Screen()
         self._report: Report | None = None
         self._output = bytearray()
@@ -180,7 +180,7 @@ class Terminal:
             if key == "q":
                 self._left = True
             elif key == "r":
-                self._message = self._files.report(self._report)
+                self._message = keep_report(self._pid, self._report)
             elif key == "d":
                 asked = self._last_s is not None
                 self._message = "asked for a recording" if asked else "no recording: start with --last 30s"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from gilprobe.errors import GilProbeError
 from gilprobe.live.client import ReadingStream
-from gilprobe.live.kept_files import KeptFiles
+from gilprobe.live.kept_files import keep_last_seconds, keep_report
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -143,7 +143,6 @@ class Viewer:
     ) -> None:
         self._group, self._listener, self._face = group, listener, face
         self._interval_s, self._own, self._keeps = interval_s, own, keeps
-        self._files = KeptFiles(group.pid)
         self._stream: ReadingStream | None = None
         self._final = False
         self._output: int | None = None
@@ -226,7 +225,7 @@ class Viewer:
                 if self._stream.report is not None:
                     self._face.show(reading, self._stream.report)
             for content in self._stream.recordings:
-                self._face.kept(self._files.last_seconds(content))
+                self._face.kept(keep_last_seconds(self._group.pid, content))
             self._stream.recordings.clear()
             # A program of ours may run on; of another process there is nothing else to see.
             if self._stream.ended and isinstance(self._group, Stranger) and not self._group.wait(_END_S):
@@ -250,4 +249,4 @@ class Viewer:
         self._take()
         # One that was killed has sent no recording: the last report is what can be had.
         if self._stream is not None and self._keeps and not self._final:
-            self._face.kept(self._files.report(self._stream.report))
+            self._face.kept(keep_report(self._group.pid, self._stream.report))

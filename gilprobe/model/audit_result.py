@@ -10,6 +10,7 @@ from gilprobe.model import codec
 from gilprobe.model.distribution import Distribution
 from gilprobe.model.environment import Environment
 from gilprobe.model.notebook_repr import NotebookRepr
+from gilprobe.model.seconds import Seconds
 
 SCHEMA = 1
 """Version of the saved form. A reader refuses every other."""
@@ -53,10 +54,7 @@ class LongestHold:
     line: int
     hold_ns: int
 
-    @property
-    def hold_s(self) -> float:
-        """Its length, seconds."""
-        return self.hold_ns / 1e9
+    hold_s = Seconds("hold_ns", "Its length, seconds.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,10 +191,7 @@ class AuditResult(NotebookRepr):
     locks: tuple[AuditedLock, ...] | None = None
     own_speedups: tuple[Speedup, ...] = ()
 
-    @property
-    def call_s(self) -> float:
-        """How long the call takes, untraced, seconds."""
-        return self.call_ns / 1e9
+    call_s = Seconds("call_ns", "How long the call takes, untraced, seconds.")
 
     @property
     def hold_s(self) -> float | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gilprobe.errors import InvalidValueError
 from gilprobe.model.plain_data import dataclass
+from gilprobe.model.seconds import Seconds
 
 SUB_BUCKET_BITS = 6
 """Each power of two has 2**6 buckets (csrc/base/gp_hist.h: GP_HIST_SUB_BITS)."""
@@ -64,15 +65,8 @@ class Distribution:
         if min(self.total_ns, self.max_ns) < 0 or self.max_ns > self.total_ns:
             raise InvalidValueError(f"max_ns must lie in [0, total_ns], got {self.max_ns} of {self.total_ns}")
 
-    @property
-    def total_s(self) -> float:
-        """Sum of the durations, seconds."""
-        return self.total_ns / 1e9
-
-    @property
-    def max_s(self) -> float:
-        """Longest duration, seconds."""
-        return self.max_ns / 1e9
+    total_s = Seconds("total_ns", "Sum of the durations, seconds.")
+    max_s = Seconds("max_ns", "Longest duration, seconds.")
 
     @property
     def mean_s(self) -> float:

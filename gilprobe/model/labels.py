@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gilprobe.model.plain_data import dataclass
+from gilprobe.model.seconds import Seconds
 
 NO_LABEL = "(no label)"
 """The row of whatever runs without a label."""
@@ -35,20 +36,9 @@ class LabelTotals:
     holds: int
     waits: int
 
-    @property
-    def hold_s(self) -> float:
-        """Time with the GIL, seconds."""
-        return self.hold_ns / 1e9
-
-    @property
-    def wait_s(self) -> float:
-        """Time waiting for the GIL, seconds."""
-        return self.wait_ns / 1e9
-
-    @property
-    def off_s(self) -> float:
-        """Time without the GIL and without wanting it, seconds."""
-        return self.off_ns / 1e9
+    hold_s = Seconds("hold_ns", "Time with the GIL, seconds.")
+    wait_s = Seconds("wait_ns", "Time waiting for the GIL, seconds.")
+    off_s = Seconds("off_ns", "Time without the GIL and without wanting it, seconds.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +58,4 @@ class LabelBlame:
     holder: str
     wait_ns: int
 
-    @property
-    def wait_s(self) -> float:
-        """The wait, seconds."""
-        return self.wait_ns / 1e9
+    wait_s = Seconds("wait_ns", "The wait, seconds.")

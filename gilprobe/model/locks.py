@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gilprobe.model.distribution import Distribution  # noqa: TC001  # hints are read at run time
 from gilprobe.model.plain_data import dataclass
+from gilprobe.model.seconds import Seconds
 
 LOCK, OBJECT, INTERPRETER, STOP, WORK, UNKNOWN = (
     "lock",
@@ -137,10 +138,7 @@ class LockWait:
     line: int
     wait_ns: int
 
-    @property
-    def wait_s(self) -> float:
-        """Length of the waits, seconds."""
-        return self.wait_ns / 1e9
+    wait_s = Seconds("wait_ns", "Length of the waits, seconds.")
 
     @property
     def behind(self) -> str:
@@ -182,12 +180,5 @@ class LockWaiter:
     longest_ns: int
     spun_ns: int = 0
 
-    @property
-    def wait_s(self) -> float:
-        """All waits together, seconds."""
-        return self.wait_ns / 1e9
-
-    @property
-    def longest_s(self) -> float:
-        """The longest wait, seconds."""
-        return self.longest_ns / 1e9
+    wait_s = Seconds("wait_ns", "All waits together, seconds.")
+    longest_s = Seconds("longest_ns", "The longest wait, seconds.")

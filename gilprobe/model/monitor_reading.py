@@ -5,6 +5,7 @@ from __future__ import annotations
 from gilprobe.model.distribution import Distribution  # noqa: TC001  # hints are read at run time
 from gilprobe.model.labels import LabelBlame, LabelTotals  # noqa: TC001
 from gilprobe.model.plain_data import dataclass
+from gilprobe.model.seconds import Seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +34,7 @@ class WorstWait:
     holder_label: str
     holder_ns: int
 
-    @property
-    def wait_s(self) -> float:
-        """Its length, seconds."""
-        return self.wait_ns / 1e9
+    wait_s = Seconds("wait_ns", "Its length, seconds.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,22 +87,7 @@ class MonitorReading:
     blame: tuple[LabelBlame, ...]
     worst: WorstWait | None
 
-    @property
-    def elapsed_s(self) -> float:
-        """Time since the start, seconds."""
-        return self.elapsed_ns / 1e9
-
-    @property
-    def held_s(self) -> float:
-        """Time in which some thread had the GIL, seconds."""
-        return self.held_ns / 1e9
-
-    @property
-    def contended_s(self) -> float:
-        """Part of it in which another thread waited, seconds."""
-        return self.contended_ns / 1e9
-
-    @property
-    def wait_s(self) -> float:
-        """Waiting of all threads, seconds."""
-        return self.wait_ns / 1e9
+    elapsed_s = Seconds("elapsed_ns", "Time since the start, seconds.")
+    held_s = Seconds("held_ns", "Time in which some thread had the GIL, seconds.")
+    contended_s = Seconds("contended_ns", "Part of it in which another thread waited, seconds.")
+    wait_s = Seconds("wait_ns", "Waiting of all threads, seconds.")

@@ -6,6 +6,7 @@ from collections import defaultdict
 
 from gilprobe.model.locks import STOP, WORK
 from gilprobe.model.plain_data import dataclass
+from gilprobe.model.seconds import Seconds
 
 TYPE_CHECKING = False  # as in gilprobe/__init__.py: a recorded process loads no typing
 if TYPE_CHECKING:
@@ -61,35 +62,12 @@ class OffTime:
         """The rest without `cpu_ns`, nanoseconds."""
         return self.rest_ns - (self.cpu_ns or 0)
 
-    @property
-    def off_s(self) -> float:
-        """Off time, seconds."""
-        return self.off_ns / 1e9
-
-    @property
-    def lock_s(self) -> float:
-        """Asleep, since another thread had a lock, seconds."""
-        return self.lock_ns / 1e9
-
-    @property
-    def work_s(self) -> float:
-        """Asleep for work, seconds."""
-        return self.work_ns / 1e9
-
-    @property
-    def stopped_s(self) -> float:
-        """Stopped with all other threads, seconds."""
-        return self.stopped_ns / 1e9
-
-    @property
-    def spin_s(self) -> float:
-        """Tries to get a lock again and again, seconds."""
-        return self.spin_ns / 1e9
-
-    @property
-    def rest_s(self) -> float:
-        """The rest, seconds."""
-        return self.rest_ns / 1e9
+    off_s = Seconds("off_ns", "Off time, seconds.")
+    lock_s = Seconds("lock_ns", "Asleep, since another thread had a lock, seconds.")
+    work_s = Seconds("work_ns", "Asleep for work, seconds.")
+    stopped_s = Seconds("stopped_ns", "Stopped with all other threads, seconds.")
+    spin_s = Seconds("spin_ns", "Tries to get a lock again and again, seconds.")
+    rest_s = Seconds("rest_ns", "The rest, seconds.")
 
     @property
     def cpu_s(self) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gilprobe.model.plain_data import dataclass
+from gilprobe.model.seconds import Seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,20 +47,9 @@ class Collection:
     collected: int
     uncollectable: int
 
-    @property
-    def pause_s(self) -> float:
-        """Length of all these pauses together, seconds."""
-        return self.pause_ns / 1e9
-
-    @property
-    def longest_s(self) -> float:
-        """Length of the longest, seconds."""
-        return self.longest_ns / 1e9
-
-    @property
-    def caused_s(self) -> float:
-        """Waits of other threads meanwhile, seconds."""
-        return self.caused_ns / 1e9
+    pause_s = Seconds("pause_ns", "Length of all these pauses together, seconds.")
+    longest_s = Seconds("longest_ns", "Length of the longest, seconds.")
+    caused_s = Seconds("caused_ns", "Waits of other threads meanwhile, seconds.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,17 +80,6 @@ class Pause:
     collected: int
     uncollectable: int
 
-    @property
-    def start_s(self) -> float:
-        """From the start of the trace to its own, seconds."""
-        return self.start_ns / 1e9
-
-    @property
-    def pause_s(self) -> float:
-        """Its length, seconds."""
-        return self.pause_ns / 1e9
-
-    @property
-    def caused_s(self) -> float:
-        """Waits of other threads meanwhile, seconds."""
-        return self.caused_ns / 1e9
+    start_s = Seconds("start_ns", "From the start of the trace to its own, seconds.")
+    pause_s = Seconds("pause_ns", "Its length, seconds.")
+    caused_s = Seconds("caused_ns", "Waits of other threads meanwhile, seconds.")

@@ -32,8 +32,8 @@ FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "_follow")  # 
 """The folder of the ``sitecustomize``, as safe from others as gilprobe itself."""
 
 _PATH = "PYTHONPATH"
-# A helper of multiprocessing: runs none of the program's code, and outlives it.
-_UNINTERESTING = "from multiprocessing.resource_tracker import main"
+UNINTERESTING = "from multiprocessing.resource_tracker import main"
+"""In the arguments of a helper of multiprocessing: it runs none of the program's code, and outlives it."""
 
 
 def child_path(target: str, pid: int) -> str:
@@ -134,6 +134,6 @@ def join(begin: Begin, options: str, target: str) -> None:
         If it can't be recorded. That includes other interpreters within it, which also import
         ``sitecustomize``: the native core loads once in a process.
     """
-    if any(_UNINTERESTING in argument for argument in sys.orig_argv):
+    if any(UNINTERESTING in argument for argument in sys.orig_argv):
         return
     Follower(target, options, begin).record()

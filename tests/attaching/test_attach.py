@@ -155,6 +155,36 @@ def test_forked_children_are_recorded_until_the_tool_leaves(start, tmp_path):
     assert process.end() == (0, "", "")
 
 
+SPAWNS = """
+import os, subprocess
+child = [sys.executable, '-I', '-S', '-u', '-c', CODE]
+for line in sys.stdin:
+    if line == '\\n':
+        break
+    print(subprocess.Popen(child, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL).pid, flush=True)
+"""
+
+
+@pytest.mark.skipif(FREE_THREADED, reason="needs a GIL")
+def test_programs_that_it_starts_are_recorded_until_the_tool_leaves(start, tmp_path):
+    code = f"CODE = {'import sys' + chr(10) + TURNS!r}\nprint('ready', flush=True)\n{SPAWNS}"
+    process = start(code)
+    process.tell("before")
+    earlier = process.number()
+    tool = attach(process, tmp_path / "out.gilprobe", "--follow")
+    process.tell("now")
+    child = process.number()
+    assert tool.stderr.readline() == f"gilprobe: recording process {child}, a child\n"
+    tool.send_signal(signal.SIGINT)
+    _, err = tool.communicate(timeout=LIMIT_S)
+    assert (tool.returncode, f"process {earlier}" in err) == (0, False)
+    found, _ = load_family(tmp_path / "out.gilprobe")
+    assert {each.pid for each in found if each.complete} == {process.pid, child}
+    with inject(child, "gilprobe._native.tracer", "sessions", {}, LIMIT_S) as injected:
+        assert injected.result(LIMIT_S) == 0
+    assert process.end() == (0, "", "")
+
+
 def refusal(capsys, *arguments):
     """Return the status, and the one line that says why."""
     status = main(["attach", *map(str, arguments)])

@@ -6,7 +6,7 @@ import stat
 
 import pytest
 
-from gilprobe.live.kept_files import KeptFiles
+from gilprobe.live.kept_files import keep_last_seconds, keep_report
 
 pytestmark = pytest.mark.plain_python
 
@@ -14,8 +14,7 @@ pytestmark = pytest.mark.plain_python
 def test_no_file_is_replaced_and_only_the_user_may_read_them(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "gilprobe-top-7-1.gilprobe").symlink_to("elsewhere")
-    files = KeptFiles(7)
-    assert [files.last_seconds(content) for content in (b"one", b"two")] == [
+    assert [keep_last_seconds(7, content) for content in (b"one", b"two")] == [
         "written: gilprobe report gilprobe-top-7-2.gilprobe",
         "written: gilprobe report gilprobe-top-7-3.gilprobe",
     ]
@@ -29,6 +28,6 @@ def test_what_can_not_be_written_is_told(monkeypatch, tmp_path):
     gone.mkdir()
     monkeypatch.chdir(gone)
     gone.rmdir()
-    assert KeptFiles(7).last_seconds(b"one").startswith("not written: gilprobe-top-7-1.gilprobe: ")
-    assert KeptFiles(7).last_seconds(None).startswith("not written: ")
-    assert KeptFiles(7).report(None) == "there is nothing to write yet"
+    assert keep_last_seconds(7, b"one").startswith("not written: gilprobe-top-7-1.gilprobe: ")
+    assert keep_last_seconds(7, None).startswith("not written: ")
+    assert keep_report(7, None) == "there is nothing to write yet"
