@@ -67,15 +67,16 @@ static bool view_gil(const void *cond, gil_view *view)
     return true;
 }
 
-static bool is_same_view(const gil_view *a, const gil_view *b)
+/* Whether nobody else has had it between the two. */
+static bool is_same_holder(const gil_view *a, const gil_view *b)
 {
-    return a->holder == b->holder && a->locked == b->locked && a->switches == b->switches;
+    return a->holder == b->holder && a->switches == b->switches;
 }
 
 static bool is_still(const void *cond, const gil_view *before)
 {
     gil_view now;
-    return view_gil(cond, &now) && is_same_view(&now, before);
+    return view_gil(cond, &now) && is_same_holder(&now, before) && now.locked == before->locked;
 }
 
 /* ---- frames ---- */
@@ -344,6 +345,7 @@ static void read_task(const void *thread_state, gp_looked *looked)
         looked->task[0] = '\0';
 }
 
+/* Who had the GIL before the look, or had it last, and where that thread was. */
 static struct {
     gil_view gil;
     whereabouts at;
@@ -355,8 +357,7 @@ static void glance(const void *cond)
     if (!reader_is_open)
         gp_safe_reader_open(&reader);
     reader_is_open = true;
-    glanced.seen =
-        view_gil(cond, &glanced.gil) && glanced.gil.locked > 0 && find(glanced.gil.holder, &glanced.at);
+    glanced.seen = view_gil(cond, &glanced.gil) && find(glanced.gil.holder, &glanced.at);
 }
 
 static gp_looked_at look(const void *cond, gp_looked *looked)
@@ -375,7 +376,7 @@ static gp_looked_at look(const void *cond, gp_looked *looked)
     if (!find(before.holder, &at))
         return GP_LOOKED_UNSEEN;
     looked->found = gp_clock_ticks();
-    looked->stays = glanced.seen && is_same_view(&glanced.gil, &before) && is_same_place(&glanced.at, &at);
+    looked->stays = glanced.seen && is_same_holder(&glanced.gil, &before) && is_same_place(&glanced.at, &at);
     if (!read_levels(before.holder, at.frame, looked))
         return GP_LOOKED_UNSEEN;
     read_task(before.holder, looked);

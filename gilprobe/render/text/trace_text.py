@@ -426,7 +426,7 @@ class _Pages:
         if hold_ns:
             self._page.line(
                 f"{share(idle_ns, hold_ns)} of all holding ({duration(idle_ns / 1e9)}) used no CPU time: "
-                "blocked in the kernel, or waiting for a core"
+                "blocked in the kernel, waiting for a core, or stopped"
             )
             self._page.line()
 

@@ -200,7 +200,7 @@ def more(report: Report, found: WaitSummary, locks: LockRanking) -> list[Sentenc
     idle_ns, hold_ns = without_cpu(report)
     if hold_ns:
         idle = f"{_share(idle_ns, hold_ns)} of all holding ({_duration(idle_ns)}) used no CPU time"
-        sentences.append([(f"{idle}: blocked in the kernel, or waiting for a core.", "")])
+        sentences.append([(f"{idle}: blocked in the kernel, waiting for a core, or stopped.", "")])
     if any(thread.interpreter for thread in report.threads):
         sentences.append(
             [

@@ -120,7 +120,10 @@ def test_the_headline_does_without_sites_and_without_waits(report, account):
 def test_below_the_headline_stands_what_holding_used_no_cpu_and_which_gil_is_meant(report, account):
     threads = (account(hold_cpu_ns=450_000_000), account("other", interpreter=2))
     assert text(more(dataclasses.replace(report, threads=threads)))[-2:] == [
-        "25 % of all holding (150 ms) used no CPU time: blocked in the kernel, or waiting for a core.",
+        (
+            "25 % of all holding (150 ms) used no CPU time: "
+            "blocked in the kernel, waiting for a core, or stopped."
+        ),
         "Held and contended are about the main interpreter's GIL, all else is about all GILs.",
     ]
 
