@@ -35,6 +35,11 @@ uint32_t gp_tags_add(const char *name, size_t size)
     return tag;
 }
 
+bool gp_tags_are_used(void)
+{
+    return atomic_load(&last_tag) != 0;
+}
+
 const char *gp_tags_name(uint32_t tag)
 {
     const char *name = tag < GP_TAGS ? atomic_load_explicit(&names[tag], memory_order_acquire) : NULL;

@@ -128,22 +128,24 @@ static void write_totals(const reading *of, const gp_snapshot_facts *facts, gp_b
     gp_buffer_number(buffer, facts->dropped);
 }
 
-static void write_histogram(const gp_hist *hist, gp_buffer *buffer)
+/* And empty it, for the account that comes next. */
+static void write_histogram(gp_hist *hist, size_t highest, gp_buffer *buffer)
 {
     size_t filled = 0, last = 0;
-    for (size_t i = 0; i < GP_HIST_BUCKETS; i++)
+    for (size_t i = 0; i <= highest; i++)
         filled += hist->counts[i] != 0;
     gp_buffer_number(buffer, filled);
-    for (size_t i = 0; i < GP_HIST_BUCKETS; i++) {
+    for (size_t i = 0; i <= highest; i++) {
         if (hist->counts[i] == 0)
             continue;
         gp_buffer_number(buffer, i - last);
         gp_buffer_number(buffer, hist->counts[i]);
+        hist->counts[i] = 0;
         last = i;
     }
 }
 
-static void write_account(const gp_session *session, const gp_account *account, gp_buffer *buffer)
+static void write_account(const gp_session *session, gp_account *account, gp_buffer *buffer)
 {
     const gp_identity *identity = &account->identity;
     gp_buffer_number(buffer, account->number);
@@ -170,17 +172,17 @@ static void write_account(const gp_session *session, const gp_account *account, 
         gp_buffer_number(buffer, numbers[i]);
     if (session->wants_cpu)
         gp_buffer_number(buffer, account->hold_cpu);
-    write_histogram(&account->holds, buffer);
-    write_histogram(&account->waits, buffer);
+    write_histogram(&account->holds, gp_account_last_bucket(session, account->longest_hold), buffer);
+    write_histogram(&account->waits, gp_account_last_bucket(session, account->longest_wait), buffer);
 }
 
-/* `copies`: room for two. */
+/* `copies`: two, whose histograms are empty. */
 static void write_rows(const reading *of, gp_account copies[2], gp_buffer *buffer)
 {
     gp_session *session = of->session;
     gp_account *copy = &copies[0], *ended = &copies[1];
     if (session->ended != NULL)
-        *ended = *session->ended;
+        gp_account_copy(session, session->ended, ended);
     EACH_SINGLE(session, account)
     {
         gp_gil_state_copy_account(session, account, of->now, copy);
@@ -447,7 +449,7 @@ static uint64_t count_tags(const gp_tag_row *rows)
 /* False without memory. */
 static bool look_at_tags(reading *of)
 {
-    if (of->session->tags == NULL)
+    if (of->session->tags == NULL || !gp_tags_are_used())
         return true;
     of->tags = gp_memory_map(TAGS_SIZE);
     if (of->tags == NULL)
