@@ -49,6 +49,12 @@ void gp_buffer_number(gp_buffer *buffer, uint64_t value)
     buffer->size = (size_t)(end - buffer->bytes);
 }
 
+void gp_buffer_add(gp_buffer *buffer, const uint64_t *numbers, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        gp_buffer_number(buffer, numbers[i]);
+}
+
 void gp_buffer_signed(gp_buffer *buffer, int64_t value)
 {
     gp_buffer_number(buffer, gp_number_zigzag(value));

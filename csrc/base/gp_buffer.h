@@ -52,6 +52,12 @@ void gp_buffer_signed(gp_buffer *buffer, int64_t value);
 void gp_buffer_string(gp_buffer *buffer, const char *string, size_t size);
 void gp_buffer_raw(gp_buffer *buffer, const void *bytes, size_t size);
 
+/* Append several numbers. */
+void gp_buffer_add(gp_buffer *buffer, const uint64_t *numbers, size_t count);
+#define gp_buffer_numbers(buffer, ...)                                                                       \
+    gp_buffer_add(buffer, (const uint64_t[]){__VA_ARGS__},                                                   \
+                  sizeof((uint64_t[]){__VA_ARGS__}) / sizeof(uint64_t))
+
 /* Empty it and forget a failure; keeps the room. */
 void gp_buffer_clear(gp_buffer *buffer);
 

@@ -29,10 +29,15 @@ void gp_hist_move(gp_hist *into, gp_hist *from, size_t last)
     }
 }
 
-uint64_t gp_hist_count(const gp_hist *hist)
+uint64_t gp_hist_count_to(const gp_hist *hist, size_t last)
 {
     uint64_t count = 0;
-    for (size_t i = 0; i < GP_HIST_BUCKETS; i++)
+    for (size_t i = 0; i <= last; i++)
         count += hist->counts[i];
     return count;
+}
+
+uint64_t gp_hist_count(const gp_hist *hist)
+{
+    return gp_hist_count_to(hist, GP_HIST_BUCKETS - 1);
 }

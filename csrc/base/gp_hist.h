@@ -54,7 +54,8 @@ void gp_hist_merge(gp_hist *into, const gp_hist *from);
 /* The same, and empty `from`, which has nothing above bucket `last`. Writes to no page of it that is zero. */
 void gp_hist_move(gp_hist *into, gp_hist *from, size_t last);
 
-/* Number of durations counted. */
+/* Number of durations counted in the buckets up to `last`, and in all. */
+uint64_t gp_hist_count_to(const gp_hist *hist, size_t last);
 uint64_t gp_hist_count(const gp_hist *hist);
 
 #endif

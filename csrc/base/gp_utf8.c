@@ -81,6 +81,15 @@ size_t gp_utf8_tail(gp_utf8_source source, char *bytes, size_t room)
     return written;
 }
 
+size_t gp_utf8_cut(const char *bytes, size_t size, size_t room)
+{
+    if (size <= room)
+        return size;
+    while (room > 0 && ((uint8_t)bytes[room] & 0xC0) == 0x80)
+        room--;
+    return room;
+}
+
 /* Bytes of the character that begins here; 0 if there is none. Stops at a terminating zero. */
 static size_t character_size(const char *at)
 {

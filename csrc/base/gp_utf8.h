@@ -23,6 +23,9 @@ size_t gp_utf8_head(gp_utf8_source source, char *bytes, size_t room);
 /* Write the text; if `room` bytes are too few, "..." and its end. Returns the bytes written. */
 size_t gp_utf8_tail(gp_utf8_source source, char *bytes, size_t room);
 
+/* How many bytes of UTF-8 there are in the first `room`, without a part of a character. */
+size_t gp_utf8_cut(const char *bytes, size_t size, size_t room);
+
 /* Replace each byte of a terminated string that is not part of UTF-8 by a question mark. */
 void gp_utf8_repair(char *string);
 

@@ -215,7 +215,8 @@ void gp_account_close(const gp_session *session, gp_account *account, const gp_t
     gp_thread_read_name(thread, account->identity.os_name);
     /* not before the last event: stamps of two cores may disagree; nor before the first */
     account->last = larger(larger(until, thread->since), account->first);
-    account->releases = gp_hist_count(&account->holds);
+    account->releases =
+        gp_hist_count_to(&account->holds, gp_account_last_bucket(session, account->longest_hold));
     account->waits.counts[0] += account->acquisitions - account->contended_acquisitions;
     switch (thread->state) {
     case GP_HOLD:
@@ -232,10 +233,21 @@ void gp_account_close(const gp_session *session, gp_account *account, const gp_t
     }
 }
 
-/* The counts of one account's histogram; `longest` has the highest bucket that is not empty. */
-static void move_counts(const gp_session *session, gp_hist *into, gp_hist *from, uint64_t longest)
+size_t gp_account_last_bucket(const gp_session *session, uint64_t longest)
 {
-    gp_hist_move(into, from, gp_hist_index(gp_clock_to_ns(session->rate, longest)));
+    return gp_hist_index(gp_clock_to_ns(session->rate, longest));
+}
+
+static void copy_counts(const gp_session *session, gp_hist *into, const gp_hist *from, uint64_t longest)
+{
+    memcpy(into, from, (gp_account_last_bucket(session, longest) + 1) * sizeof *from->counts);
+}
+
+void gp_account_copy(const gp_session *session, const gp_account *account, gp_account *copy)
+{
+    memcpy(copy, account, offsetof(gp_account, holds));
+    copy_counts(session, &copy->holds, &account->holds, account->longest_hold);
+    copy_counts(session, &copy->waits, &account->waits, account->longest_wait);
 }
 
 void gp_account_merge(const gp_session *session, gp_account *into, gp_account *from)
@@ -256,6 +268,6 @@ void gp_account_merge(const gp_session *session, gp_account *into, gp_account *f
     into->releases += from->releases;
     into->forced_releases += from->forced_releases;
     into->blamed += from->blamed;
-    move_counts(session, &into->holds, &from->holds, from->longest_hold);
-    move_counts(session, &into->waits, &from->waits, from->longest_wait);
+    gp_hist_move(&into->holds, &from->holds, gp_account_last_bucket(session, from->longest_hold));
+    gp_hist_move(&into->waits, &from->waits, gp_account_last_bucket(session, from->longest_wait));
 }

@@ -269,6 +269,13 @@ void gp_account_introduce(gp_session *session, gp_account *account);
 void gp_account_close(const gp_session *session, gp_account *account, const gp_thread *thread,
                       uint64_t until);
 
+/* The highest bucket of an account's histogram that is not empty, by the longest duration: pages above have
+ * not been touched, and to read them costs a fault each. */
+size_t gp_account_last_bucket(const gp_session *session, uint64_t longest);
+
+/* Copy an account to one whose histograms are empty. */
+void gp_account_copy(const gp_session *session, const gp_account *account, gp_account *copy);
+
 /* Add a closed account, whose histograms are emptied, to that of several threads. */
 void gp_account_merge(const gp_session *session, gp_account *into, gp_account *from);
 

@@ -855,7 +855,7 @@ void gp_gil_state_stop(gp_gil_state *gil, gp_session *session, gp_thread *const 
 void gp_gil_state_copy_account(const gp_session *session, const gp_account *account, uint64_t now,
                                gp_account *copy)
 {
-    *copy = *account;
+    gp_account_copy(session, account, copy);
     if (session->running && account != session->ended)
         gp_account_close(session, copy, account->thread, gp_thread_end_of(account->thread, now));
 }

@@ -107,7 +107,8 @@ gp_account *gp_gil_state_account(const gp_gil_state *gil, gp_session *session, g
 /* Whether the thread was alive at some moment of the session. Under the lock. */
 bool gp_gil_state_concerns(const gp_gil_state *gil, const gp_session *session, const gp_thread *thread);
 
-/* Copy an account, with all that is under way booked up to `now` if the session runs. Under the lock. */
+/* Copy an account to one whose histograms are empty, with all that is under way booked up to `now` if the
+ * session runs. Under the lock. */
 void gp_gil_state_copy_account(const gp_session *session, const gp_account *account, uint64_t now,
                                gp_account *copy);
 

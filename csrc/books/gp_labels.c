@@ -3,6 +3,8 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "base/gp_utf8.h"
+
 enum {
     WORDS = GP_LABEL_NAME_MAX / sizeof(uint64_t),
 };
@@ -21,10 +23,7 @@ void gp_labels_set(uint32_t label, const char *name, size_t size)
     uint64_t words[WORDS] = {0};
     if (atomic_load_explicit(&at->label, memory_order_relaxed) == label)
         return;
-    size_t taken = size < GP_LABEL_NAME_MAX ? size : GP_LABEL_NAME_MAX;
-    while (taken < size && taken > 0 && ((unsigned char)name[taken] & 0xC0) == 0x80)
-        taken--; /* not in the middle of a character */
-    memcpy(words, name, taken);
+    memcpy(words, name, gp_utf8_cut(name, size, GP_LABEL_NAME_MAX));
     atomic_store_explicit(&at->label, 0, memory_order_relaxed);
     /* release: who sees one of the letters below sees that the label is another */
     for (size_t i = 0; i < WORDS; i++)

@@ -33,15 +33,10 @@ bool gp_pause_sums_add(gp_rows *table, const gp_pause_sum *sum)
 
 void gp_pause_write(const gp_pause *pause, uint64_t origin, gp_buffer *buffer)
 {
-    gp_buffer_number(buffer, pause->holder);
-    gp_buffer_number(buffer, (uint32_t)(pause->place + 1)); /* GP_ROW_NONE becomes 0 */
-    gp_buffer_number(buffer, pause->generation);
-    gp_buffer_number(buffer, pause->start > origin ? pause->start - origin : 0);
-    gp_buffer_number(buffer, pause->ticks);
-    gp_buffer_number(buffer, pause->held);
-    gp_buffer_number(buffer, pause->wait);
-    gp_buffer_number(buffer, pause->collected);
-    gp_buffer_number(buffer, pause->uncollectable);
+    uint32_t place = pause->place + 1; /* GP_ROW_NONE becomes 0 */
+    gp_buffer_numbers(buffer, pause->holder, place, pause->generation,
+                      pause->start > origin ? pause->start - origin : 0, pause->ticks, pause->held,
+                      pause->wait, pause->collected, pause->uncollectable);
 }
 
 static gp_pause *shortest(gp_pauses *pauses)

@@ -6,26 +6,17 @@
 
 #include "base/gp_memory.h"
 #include "base/gp_place.h"
+#include "base/gp_utf8.h"
 
 static _Atomic uint32_t last_tag;
 static const char *_Atomic names[GP_TAGS]; /* never freed: a recording may be written at any time */
-
-/* Not cut in the middle of a character. */
-static size_t cut(const char *name, size_t size)
-{
-    if (size <= GP_TAG_NAME_MAX)
-        return size;
-    for (size = GP_TAG_NAME_MAX; size > 0 && ((unsigned char)name[size] & 0xC0) == 0x80;)
-        size--;
-    return size;
-}
 
 uint32_t gp_tags_add(const char *name, size_t size)
 {
     if (atomic_load(&last_tag) >= GP_TAGS_NAMED)
         return GP_TAG_OTHERS;
     uint32_t tag = atomic_fetch_add(&last_tag, 1) + 1;
-    size = cut(name, size);
+    size = gp_utf8_cut(name, size, GP_TAG_NAME_MAX);
     char *kept = tag <= GP_TAGS_NAMED ? calloc(1, size + 1) : NULL;
     if (kept == NULL)
         return GP_TAG_OTHERS;
@@ -33,6 +24,11 @@ uint32_t gp_tags_add(const char *name, size_t size)
     /* release: who finds the name finds its letters */
     atomic_store_explicit(&names[tag], kept, memory_order_release);
     return tag;
+}
+
+bool gp_tags_are_used(void)
+{
+    return atomic_load(&last_tag) != 0;
 }
 
 const char *gp_tags_name(uint32_t tag)

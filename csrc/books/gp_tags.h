@@ -27,6 +27,9 @@ enum {
  * thread. */
 uint32_t gp_tags_add(const char *name, size_t size);
 
+/* Whether a number was ever taken. Any thread. */
+bool gp_tags_are_used(void);
+
 /* The name behind a number, terminated; "" where there is none. Any thread. */
 const char *gp_tags_name(uint32_t tag);
 

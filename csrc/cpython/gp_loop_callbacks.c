@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/gp_clock.h"
+#include "base/gp_utf8.h"
 #include "cpython/gp_frames.h"
 #include "trace/gp_loop_watch.h"
 #include "trace/gp_tracer.h"
@@ -50,12 +51,9 @@ static void put_back(exception error)
 
 /* ---- names ---- */
 
-/* Copy UTF-8, which is cut between two characters. */
 static void copy_head(char *to, size_t room, const char *text, size_t size)
 {
-    if (size >= room)
-        for (size = room - 1; size > 0 && ((unsigned char)text[size] & 0xC0) == 0x80;)
-            size--;
+    size = gp_utf8_cut(text, size, room - 1);
     memcpy(to, text, size);
     to[size] = '\0';
 }

@@ -173,35 +173,17 @@ static void on_exit_call(int status)
 
 /* After these calls the path may no longer lead to the file, or we may no longer open it. */
 
-static int on_chroot(const char *path)
-{
-    gp_recorder_pin_files();
-    return chroot(path);
-}
-
-static int on_setuid(uid_t user)
-{
-    gp_recorder_pin_files();
-    return setuid(user);
-}
-
-static int on_seteuid(uid_t effective)
-{
-    gp_recorder_pin_files();
-    return seteuid(effective);
-}
-
-static int on_setreuid(uid_t real, uid_t effective)
-{
-    gp_recorder_pin_files();
-    return setreuid(real, effective);
-}
-
-static int on_setresuid(uid_t real, uid_t effective, uid_t saved)
-{
-    gp_recorder_pin_files();
-    return setresuid(real, effective, saved);
-}
+#define PIN_BEFORE(call, parameters, ...)                                                                    \
+    static int on_##call parameters                                                                          \
+    {                                                                                                        \
+        gp_recorder_pin_files();                                                                             \
+        return call(__VA_ARGS__);                                                                            \
+    }
+PIN_BEFORE(chroot, (const char *path), path)
+PIN_BEFORE(setuid, (uid_t user), user)
+PIN_BEFORE(seteuid, (uid_t effective), effective)
+PIN_BEFORE(setreuid, (uid_t real, uid_t effective), real, effective)
+PIN_BEFORE(setresuid, (uid_t real, uid_t effective, uid_t saved), real, effective, saved)
 
 static gp_hook calls[] = {
     {.name = "_exit", .wrapper = (void *)on_exit_call, .library = (void *)leave},

@@ -82,15 +82,9 @@ static uint64_t since_origin(const gp_session *session, uint64_t at)
 static void tell(gp_session *session, const gp_account *account, const gp_seen_hold *seen, uint32_t place,
                  gp_seen_reason reason, uint64_t now)
 {
-    const uint64_t numbers[] = {reason,
-                                account->number,
-                                since_origin(session, seen->hold.since),
-                                since_origin(session, now),
-                                (uint32_t)(place + 1),
-                                seen->state};
     size_t before = session->seen.size;
-    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
-        gp_buffer_number(&session->seen, numbers[i]);
+    gp_buffer_numbers(&session->seen, reason, account->number, since_origin(session, seen->hold.since),
+                      since_origin(session, now), (uint32_t)(place + 1), seen->state);
     if (session->seen.failed) {
         session->seen.size = before;
         session->seen.failed = false;

@@ -118,32 +118,29 @@ static void write_totals(const reading *of, const gp_snapshot_facts *facts, gp_b
                                  (session->wants_pauses ? GP_SNAPSHOT_PAUSES : 0) |
                                  (session->callbacks.count != 0 ? GP_SNAPSHOT_CALLBACKS : 0) |
                                  (of->tags != NULL ? GP_SNAPSHOT_TAGS : 0));
-    gp_buffer_number(buffer, facts->interpreter);
-    gp_buffer_number(buffer, facts->rate.factor);
-    gp_buffer_number(buffer, gp_ticks_after(session->origin, session->origin, end_of(of)));
-    gp_buffer_number(buffer, gp_gil_state_contended(session, of->now));
-    gp_buffer_number(buffer, session->handoffs);
-    gp_buffer_number(buffer, session->lost + facts->lost);
-    gp_buffer_number(buffer, session->sites_lost);
-    gp_buffer_number(buffer, facts->dropped);
+    gp_buffer_numbers(buffer, facts->interpreter, facts->rate.factor,
+                      gp_ticks_after(session->origin, session->origin, end_of(of)),
+                      gp_gil_state_contended(session, of->now), session->handoffs,
+                      session->lost + facts->lost, session->sites_lost, facts->dropped);
 }
 
-static void write_histogram(const gp_hist *hist, gp_buffer *buffer)
+/* And empty it, for the account that comes next. */
+static void write_histogram(gp_hist *hist, size_t highest, gp_buffer *buffer)
 {
     size_t filled = 0, last = 0;
-    for (size_t i = 0; i < GP_HIST_BUCKETS; i++)
+    for (size_t i = 0; i <= highest; i++)
         filled += hist->counts[i] != 0;
     gp_buffer_number(buffer, filled);
-    for (size_t i = 0; i < GP_HIST_BUCKETS; i++) {
+    for (size_t i = 0; i <= highest; i++) {
         if (hist->counts[i] == 0)
             continue;
-        gp_buffer_number(buffer, i - last);
-        gp_buffer_number(buffer, hist->counts[i]);
+        gp_buffer_numbers(buffer, i - last, hist->counts[i]);
+        hist->counts[i] = 0;
         last = i;
     }
 }
 
-static void write_account(const gp_session *session, const gp_account *account, gp_buffer *buffer)
+static void write_account(const gp_session *session, gp_account *account, gp_buffer *buffer)
 {
     const gp_identity *identity = &account->identity;
     gp_buffer_number(buffer, account->number);
@@ -152,35 +149,24 @@ static void write_account(const gp_session *session, const gp_account *account, 
     gp_buffer_number(buffer, identity->exited);
     gp_buffer_number(buffer, account->merged);
     gp_buffer_string(buffer, identity->os_name, strnlen(identity->os_name, sizeof identity->os_name));
-    const uint64_t numbers[] = {
-        gp_ticks_after(session->origin, session->origin, account->first),
-        gp_ticks_after(session->origin, session->origin, account->last),
-        account->hold,
-        account->wait,
-        account->off,
-        account->longest_hold,
-        account->longest_wait,
-        account->acquisitions,
-        account->contended_acquisitions,
-        account->releases,
-        account->forced_releases,
-        account->blamed,
-    };
-    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
-        gp_buffer_number(buffer, numbers[i]);
+    gp_buffer_numbers(buffer, gp_ticks_after(session->origin, session->origin, account->first),
+                      gp_ticks_after(session->origin, session->origin, account->last), account->hold,
+                      account->wait, account->off, account->longest_hold, account->longest_wait,
+                      account->acquisitions, account->contended_acquisitions, account->releases,
+                      account->forced_releases, account->blamed);
     if (session->wants_cpu)
         gp_buffer_number(buffer, account->hold_cpu);
-    write_histogram(&account->holds, buffer);
-    write_histogram(&account->waits, buffer);
+    write_histogram(&account->holds, gp_account_last_bucket(session, account->longest_hold), buffer);
+    write_histogram(&account->waits, gp_account_last_bucket(session, account->longest_wait), buffer);
 }
 
-/* `copies`: room for two. */
+/* `copies`: two, whose histograms are empty. */
 static void write_rows(const reading *of, gp_account copies[2], gp_buffer *buffer)
 {
     gp_session *session = of->session;
     gp_account *copy = &copies[0], *ended = &copies[1];
     if (session->ended != NULL)
-        *ended = *session->ended;
+        gp_account_copy(session, session->ended, ended);
     EACH_SINGLE(session, account)
     {
         gp_gil_state_copy_account(session, account, of->now, copy);
@@ -236,10 +222,7 @@ static void write_places(const gp_session *session, gp_buffer *buffer)
         const gp_place *place = &session->places[i];
         if (is_empty(place))
             continue;
-        gp_buffer_number(buffer, i - last);
-        gp_buffer_number(buffer, place->releases);
-        gp_buffer_number(buffer, place->hold);
-        gp_buffer_number(buffer, place->wait);
+        gp_buffer_numbers(buffer, i - last, place->releases, place->hold, place->wait);
         if (session->wants_cpu)
             gp_buffer_number(buffer, place->hold_cpu);
         last = i;
@@ -327,10 +310,8 @@ static void write_tally(const gp_tally *tally, gp_buffer *buffer)
     gp_buffer_number(buffer, tally->holder);
     write_optional(buffer, tally->ended);
     gp_buffer_number(buffer, tally->looked);
-    const uint64_t sums[] = {tally->sums.looks, tally->sums.waiting, tally->sums.time, tally->sums.waited,
-                             tally->sums.squares};
-    for (size_t i = 0; i < sizeof sums / sizeof *sums; i++)
-        gp_buffer_number(buffer, sums[i]);
+    gp_buffer_numbers(buffer, tally->sums.looks, tally->sums.waiting, tally->sums.time, tally->sums.waited,
+                      tally->sums.squares);
 }
 
 static uint64_t count_look_rows(const reading *of, bool in_pause)
@@ -367,14 +348,11 @@ static void write_looks(const reading *of, gp_buffer *buffer)
 
 static void write_pause_sum(const gp_pause_sum *sum, uint32_t ended, gp_buffer *buffer)
 {
-    const uint64_t numbers[] = {sum->held,    sum->wait,      sum->count,        sum->ticks,
-                                sum->longest, sum->collected, sum->uncollectable};
     gp_buffer_number(buffer, sum->holder);
     write_optional(buffer, ended);
     write_optional(buffer, sum->place);
-    gp_buffer_number(buffer, sum->generation);
-    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
-        gp_buffer_number(buffer, numbers[i]);
+    gp_buffer_numbers(buffer, sum->generation, sum->held, sum->wait, sum->count, sum->ticks, sum->longest,
+                      sum->collected, sum->uncollectable);
 }
 
 /* What is of the hold that is under way has rows of its own, as for looks. */
@@ -447,7 +425,7 @@ static uint64_t count_tags(const gp_tag_row *rows)
 /* False without memory. */
 static bool look_at_tags(reading *of)
 {
-    if (of->session->tags == NULL)
+    if (of->session->tags == NULL || !gp_tags_are_used())
         return true;
     of->tags = gp_memory_map(TAGS_SIZE);
     if (of->tags == NULL)
@@ -473,17 +451,12 @@ static void write_tags(const reading *of, gp_buffer *buffer)
             continue;
         gp_buffer_number(buffer, tag);
         gp_buffer_string(buffer, name, strlen(name));
-        const uint64_t numbers[] = {row->hold, row->wait, row->off, row->holds, row->waits};
-        for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
-            gp_buffer_number(buffer, numbers[i]);
+        gp_buffer_numbers(buffer, row->hold, row->wait, row->off, row->holds, row->waits);
     }
     const gp_blame *rows = pairs->rows;
     gp_buffer_number(buffer, pairs->count);
-    for (size_t i = 0; i < pairs->count; i++) {
-        gp_buffer_number(buffer, rows[i].waiter);
-        gp_buffer_number(buffer, rows[i].holder);
-        gp_buffer_number(buffer, rows[i].wait);
-    }
+    for (size_t i = 0; i < pairs->count; i++)
+        gp_buffer_numbers(buffer, rows[i].waiter, rows[i].holder, rows[i].wait);
 }
 
 /* ---- all of it ---- */

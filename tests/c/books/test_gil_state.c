@@ -136,6 +136,7 @@ static void check_copy(gp_session *session, gp_thread *thread, uint64_t now)
     read_up_to(now);
     gp_account *is = gp_account_of(session, thread);
     before = *is;
+    seen = (gp_account){0};
     gp_gil_state_copy_account(session, is, now, &seen);
     after = *is;
     CHECK(memcmp(&before, &after, sizeof before) == 0);
@@ -454,7 +455,7 @@ static void a_look_in_any_state_is_whole_and_changes_nothing(void)
     drop(other, true, 1130);
     check_copy(session, other, 1135); /* forced out */
     stop(session, 1140);
-    gp_account copy;
+    gp_account copy = {0};
     gp_gil_state_copy_account(session, account(session, other), 9999, &copy);
     CHECK(memcmp(&copy, account(session, other), sizeof copy) == 0);
     gp_session_free(session);
@@ -583,7 +584,7 @@ static void the_cpu_time_of_holds_is_booked_for_sessions_that_want_it(void)
 {
     gp_session *plain = begin();
     gp_session *session = gp_session_new(++last_id, 1000);
-    gp_account copy;
+    gp_account copy = {0};
     session->wants_cpu = true;
     session->starter = main_thread;
     session->starter_cpu = 500;

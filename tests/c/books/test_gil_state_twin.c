@@ -697,6 +697,7 @@ static void compare_ended(const gp_session *session, uint64_t now, const gp_acco
     CHECK_EQUAL(session->ended != NULL, should->merged != 0);
     if (session->ended == NULL)
         return;
+    memset(&is, 0, sizeof is);
     gp_gil_state_copy_account(session, session->ended, now, &is);
     CHECK_EQUAL(is.merged, should->merged);
     is.last -= is.first;
@@ -740,6 +741,7 @@ static void compare(const twin_watch *watch, uint64_t now)
             add_account(&ended, &should);
         if (account == NULL)
             continue;
+        memset(&is, 0, sizeof is);
         gp_gil_state_copy_account(session, account, now, &is);
         compare_accounts(&is, &should);
     }
