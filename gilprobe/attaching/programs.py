@@ -93,20 +93,21 @@ class Programs:
         try:
             look_at(pid)
             arguments = contents(f"/proc/{pid}/cmdline")
-        except NotPythonError:  # or not yet
-            first_s = self._first_s.setdefault(program, time.monotonic())
-            return time.monotonic() - first_s > _STARTS_S
         except (ProcessGoneError, OSError):
             return True
-        except GilProbeError as error:
-            self._complain(f"not recorded: {error}")
+        except GilProbeError as error:  # or not all of it is loaded yet
+            first_s = self._first_s.setdefault(program, time.monotonic())
+            if time.monotonic() - first_s < _STARTS_S:
+                return False
+            if not isinstance(error, NotPythonError):
+                self._complain(f"not recorded: {error}")
             return True
         if UNINTERESTING not in arguments:
-            self._threads.append(threading.Thread(target=self._record, args=(pid,), daemon=True))
+            self._threads.append(threading.Thread(target=self._record, args=program, daemon=True))
             self._threads[-1].start()
         return True
 
-    def _record(self, pid: int) -> None:
+    def _record(self, pid: int, stack: int) -> None:
         try:
             with self._make(pid) as recording:
                 with self._lock:
@@ -120,10 +121,9 @@ class Programs:
                 finally:
                     with self._lock:
                         self._recordings.remove(recording)
-        except ProcessGoneError:
-            pass
         except (GilProbeError, OSError) as error:
-            self._complain(f"process {pid}, a child: {error}")
+            if _stack(pid) == stack:  # else it has ended
+                self._complain(f"process {pid}, a child: {error}")
 
 
 def _programs(pid: int) -> Iterator[_Program]:
