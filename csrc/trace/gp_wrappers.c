@@ -401,6 +401,12 @@ static uint64_t let_holder_finish(const gp_gil *gil, uint64_t since)
     return now;
 }
 
+static int lock_patiently(pthread_mutex_t *mutex, uint64_t since)
+{
+    int status = lock_soon(mutex, since);
+    return status == EBUSY ? call_lock(mutex) : status;
+}
+
 static inline int try_lock(pthread_mutex_t *mutex)
 {
     return __atomic_load_n(&gp_tracer.try_lock, __ATOMIC_RELAXED)(mutex);
@@ -486,8 +492,7 @@ __attribute__((noinline)) static void note_release(gp_gil *gil, gp_thread *threa
 
 __attribute__((noinline, cold)) static int lock_to_release_slowly(pthread_mutex_t *mutex)
 {
-    int status = hooks_are_direct() ? lock_soon(mutex, gp_clock_ticks()) : EBUSY;
-    return status == EBUSY ? call_lock(mutex) : status;
+    return hooks_are_direct() ? lock_patiently(mutex, gp_clock_ticks()) : call_lock(mutex);
 }
 
 static int lock_to_release(pthread_mutex_t *mutex)
