@@ -55,9 +55,12 @@ def is_waited_for(running: gilprobe.Trace, name: str, number: int) -> bool:
 
 
 def waits_for_work(running: gilprobe.Trace, thread: str) -> bool:
-    """Tell whether a thread has waited for work, or does."""
+    """Tell whether a thread has slept for work, or does: while it only spins that counts as a spin."""
     report = running.report()
-    return any(row.waiter == thread and report.locks[row.lock].kind == WORK for row in report.lock_waiters)
+    return any(
+        row.waiter == thread and report.locks[row.lock].kind == WORK and row.wait_ns > row.spun_ns
+        for row in report.lock_waiters
+    )
 
 
 def wait_behind(cache: Cache, running: gilprobe.Trace, hold_s: float = 0.02, waits: int = 1) -> None:
