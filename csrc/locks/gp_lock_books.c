@@ -241,7 +241,8 @@ static gp_lock_journal *take_listed(gp_lock_books *books, gp_lock_journal *readi
     gp_lock_journal *journal = atomic_exchange(&books->listed, NULL);
     while (journal != NULL) {
         gp_lock_journal *next = atomic_load_explicit(&journal->next_listed, memory_order_relaxed);
-        atomic_exchange(&journal->listed, false); /* before its notes are counted: what comes then is listed */
+        atomic_exchange(&journal->listed,
+                        false); /* before its notes are counted: what comes then is listed */
         if (!journal->being_read) {
             journal->being_read = true;
             journal->next_read = reading;
@@ -304,8 +305,8 @@ static void prune(gp_lock_books *books)
     gp_lock_history_forget_all_needs(&books->history);
     for (size_t i = 0; i < books->journals.count; i++) {
         gp_lock_journal *journal = books->journals.journals[i];
-        /* in the order in which a thread goes through them: what it leaves meanwhile is found in the next one,
-         * a spin as a wait, or as a note */
+        /* in the order in which a thread goes through them: what it leaves meanwhile is found in the next
+         * one, a spin as a wait, or as a note */
         need(books, atomic_load(&journal->spin.key), atomic_load(&journal->spin.since));
         need(books, atomic_load(&journal->waiting.key), atomic_load(&journal->waiting.since));
         need_notes(books, journal);

@@ -150,6 +150,7 @@ for _name in (
 Counted.__hash__ = float.__hash__
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("equal", [True, False])
 def test_the_work_grows_hardly_faster_than_the_number_of_samples(result, equal):
     """Neither by pairs of samples nor by arms: all that is done to the numbers is counted."""
@@ -171,6 +172,7 @@ def test_the_work_grows_hardly_faster_than_the_number_of_samples(result, equal):
     assert spent[2] < 3 * spent[0]
 
 
+@pytest.mark.slow
 def test_what_differs_is_shown_though_there_are_too_many_rows(result):
     same = [arm(f"same{n}", 1, *FIVE * 4) for n in range(MOST_ROWS + 10)]
     before = of(result, *same, arm("differs", 1, *FIVE * 4))

@@ -78,6 +78,8 @@ LEAKS = {
     ),
     "stolen_reference": (lambda leaky: (lent(leaky),), ARGUMENT, -1),
 }
+# One by its objects, one by its references, and one that takes them: the others differ in the function alone.
+EVERYWHERE = ("missing_decref", "missing_decref_of_argument", "stolen_reference")
 BLOCK_LEAKS = {"missing_decref_of_text": 1, "leaked_interned": 1}
 CLEAN = {
     "missing_decref_on_error": (3,),
@@ -113,7 +115,9 @@ def check_immortal(leaky):
         assert amount(report, "references to None") == pytest.approx(-1, rel=0.05)
 
 
-@pytest.mark.parametrize("name", LEAKS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.lengthy] * (name not in EVERYWHERE)) for name in LEAKS]
+)
 def test_a_planted_leak_is_found_and_named(leaky, name):
     report = check_leak(leaky, name)
     if name == "missing_decref":
@@ -193,6 +197,7 @@ def test_ctrl_c_ends_the_hunt_and_leaves_the_collector_as_it_was():
     assert gc.get_freeze_count() == frozen
 
 
+@pytest.mark.lengthy
 def test_file_descriptors_that_are_left_are_found_before_they_run_out():
     opened = []
     try:
@@ -293,6 +298,7 @@ def test_what_can_not_be_used_is_told_in_one_line(error, options, message):
         find_leaks(function, **options)
 
 
+@pytest.mark.lengthy
 def test_a_report_survives_being_saved(tmp_path):
     kept = []
     report = find_leaks(lambda: kept.append([]), warmup=1, repeats=5, calls=10)
@@ -386,6 +392,7 @@ def test_who_holds_what_was_left_is_never_the_hunt():
     assert not any("Suspect" in text for text in finding.evidence)
 
 
+@pytest.mark.lengthy
 def test_a_type_whose_module_is_no_text_is_called_by_its_name_alone():
     """Types that Cython's modules share have a descriptor there, with an address in what it prints."""
 
