@@ -139,8 +139,7 @@ static void halt(void *context)
     atomic_store(&sampler->halted, 1);
     gp_futex_wake(&sampler->halted);
     /* Else who waits for the thread's end would wait until no other thread wants a processor. Where the
-     * process may not raise a priority, it stays low. Before its begin there is no number: 0 is the caller's.
-     */
+     * process may not raise a priority, it stays low. Before its begin it has no number: 0 is the caller. */
     pid_t lowered = atomic_load(&sampler->lowered);
     if (lowered != 0)
         setpriority(PRIO_PROCESS, (id_t)lowered, atomic_load(&sampler->nice));

@@ -241,8 +241,8 @@ static gp_lock_journal *take_listed(gp_lock_books *books, gp_lock_journal *readi
     gp_lock_journal *journal = atomic_exchange(&books->listed, NULL);
     while (journal != NULL) {
         gp_lock_journal *next = atomic_load_explicit(&journal->next_listed, memory_order_relaxed);
-        atomic_exchange(&journal->listed,
-                        false); /* before its notes are counted: what comes then is listed */
+        /* before its notes are counted: what comes then is listed */
+        atomic_exchange(&journal->listed, false);
         if (!journal->being_read) {
             journal->being_read = true;
             journal->next_read = reading;

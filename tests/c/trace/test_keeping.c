@@ -559,8 +559,7 @@ static void a_fork_waits_for_who_keeps_the_books(void)
     gp_tracer_forget(session);
 }
 
-/* A fork without the GIL waits for nobody. Who keeps the books may have taken the list of journals just then.
- */
+/* A fork without the GIL waits for nobody. Who keeps the books may just have taken the list of journals. */
 static void a_child_of_a_fork_without_the_gil_reads_what_its_thread_notes(void)
 {
     begin_prepared();
