@@ -135,28 +135,26 @@ static uint32_t meet(gp_session *session, gp_place_map *map, const gp_places *pl
     return place;
 }
 
-/* Also what is no place. */
-static uint32_t meet_any(gp_session *session, gp_account *account, gp_place_map *map, const gp_places *places,
-                         uint32_t number)
+uint32_t gp_attribution_meet(gp_session *session, gp_account *account, const gp_places *places,
+                             uint32_t number)
 {
+    if (gp_is_native(number))
+        return meet_named(session, number);
     if (number == GP_NO_FRAME)
         return meet_native(session, account);
     if (number == GP_UNSEEN)
         return meet_unseen(session);
-    return number != GP_ROW_NONE ? meet(session, map, places, number) : GP_ROW_NONE;
-}
-
-uint32_t gp_attribution_meet(gp_session *session, gp_account *account, const gp_places *places,
-                             uint32_t number)
-{
-    return gp_is_native(number) ? meet_named(session, number)
-                                : meet_any(session, account, &session->met, places, number);
+    return number != GP_ROW_NONE ? meet(session, &session->met, places, number) : GP_ROW_NONE;
 }
 
 uint32_t gp_attribution_looked(gp_session *session, gp_account *account, const gp_places *looked,
                                uint32_t number)
 {
-    return meet_any(session, account, &session->looked, looked, number);
+    if (number == GP_NO_FRAME)
+        return meet_native(session, account);
+    if (number == GP_UNSEEN)
+        return meet_unseen(session);
+    return number != GP_ROW_NONE ? meet(session, &session->looked, looked, number) : GP_ROW_NONE;
 }
 
 /* ---- waits ---- */

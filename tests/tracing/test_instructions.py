@@ -20,7 +20,7 @@ pytestmark = [
 DEPTH = 20  # levels of the call stack
 CYCLES = 128  # a whole number of times that a thread keeps the books (GP_JOURNAL_DUE)
 
-ROUNDS = 2  # what is done seldom, by the recorder on a busy machine say, is not in all of them
+ROUNDS = 3  # the first one is dearer; what is done seldom, or on a busy machine, is not in all of the others
 
 # Another thread lives, as in every program that needs a trace, and as where a recorder runs. It sleeps.
 SCRIPT = """
@@ -64,7 +64,8 @@ def _a_cycle(trace):
     ("trace", "most"),
     [
         pytest.param("trace()", 218, marks=pytest.mark.slow),
-        pytest.param("trace(timeline=True)", 228, marks=pytest.mark.slow),
+        # some 227; the longer the time between two events, the more bytes and instructions an event takes
+        pytest.param("trace(timeline=True)", 232, marks=pytest.mark.slow),
         ("trace(stacks=True)", 460),
     ],
 )
