@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import random
 import statistics
 import sys
 from dataclasses import dataclass, field
@@ -12,7 +13,6 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from gilprobe.errors import GilProbeError
 from gilprobe.measuring import host
-from gilprobe.measuring.measure import interleave
 from gilprobe.model import codec
 from gilprobe.model.confidence import bootstrap_interval
 
@@ -110,12 +110,17 @@ def judge_figure(figure: float, reaches: Callable[[float], bool]) -> str:
 
 
 def in_turns(sample: Callable[[int], T], arms: int, repeat: int) -> list[list[T]]:
-    """Take samples of arms 0, 1, ... by turns, forward and back, after an uncounted one of each."""
+    """Take samples of arms 0, 1, ... by turns, after an uncounted one of each.
+
+    Each time in another order: a run finds the caches, and where the system has put the threads, as the one
+    before has left them, and so that must not always be the same one.
+    """
+    shuffled = random.Random(0)
     for arm in range(arms):
         sample(arm)
     taken: list[list[T]] = [[] for _ in range(arms)]
-    for order in interleave(arms, repeat):
-        for arm in order:
+    for _ in range(repeat):
+        for arm in shuffled.sample(range(arms), arms):
             taken[arm].append(sample(arm))
     return taken
 
